@@ -1,0 +1,1 @@
+"""PyTorch module in, proven Triton kernel out, inside the notebook."""

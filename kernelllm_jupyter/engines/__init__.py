@@ -1,0 +1,67 @@
+"""Engines run models. One protocol; the local one lives in a process of its own.
+
+An engine turns a prompt into text and knows nothing of PyTorch modules, Triton or notebooks:
+what a prompt looks like and how code is taken out of the reply is the profile's business
+(:mod:`kernelllm_jupyter.prompts`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from kernelllm_jupyter.values import FinishReason, Sampling
+
+__all__ = ["Completion", "Engine", "LoadProgress", "ProgressCallback"]
+
+
+@dataclass(frozen=True)
+class LoadProgress:
+    """One step of getting a model ready: ``stage`` is starting, download, load or ready.
+
+    ``done_bytes`` and ``total_bytes`` are set while files are fetched, where they are known.
+    """
+
+    stage: str
+    message: str
+    done_bytes: int | None = None
+    total_bytes: int | None = None
+
+
+ProgressCallback = Callable[[LoadProgress], None]
+
+
+class Completion(Protocol):
+    """One reply, first an iterator over its text as it is decoded, then a value.
+
+    Iterating yields non-empty pieces of text and raises :class:`~kernelllm_jupyter.errors.EngineError`
+    (or a subclass) where the engine failed; what came before stays with the caller.
+    ``close()`` cancels within one token, may be called at any time, from any thread, and twice.
+    """
+
+    tokens: int
+    finish: FinishReason | None
+
+    def __iter__(self) -> Iterator[str]: ...
+
+    def close(self) -> None: ...
+
+
+class Engine(Protocol):
+    """What can turn a prompt into text. Several completions may run side by side."""
+
+    #: As the user named the model; shown in the panel.
+    model: str
+
+    def load(self, progress: ProgressCallback | None = None) -> None:
+        """Block until the model can generate; raise ``EngineError`` where it never will."""
+
+    def generate(self, prompt: str, sampling: Sampling) -> Completion:
+        """Start one completion of ``prompt`` (which carries no BOS) and return at once."""
+
+    def status(self) -> dict[str, Any]:
+        """What is loaded and where, for ``%kernelllm status`` and ``kernelllm doctor``."""
+
+    def unload(self) -> None:
+        """Free the model's memory."""

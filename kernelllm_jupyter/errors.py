@@ -1,0 +1,75 @@
+"""Every exception that this package raises on purpose.
+
+::
+
+    KernelLLMError
+    ├── UsageError                 wrong options or arguments
+    │   └── ProblemError           the source given is not a problem that can be translated
+    ├── UnsupportedModule          the model at hand does not cover this module (starter only)
+    ├── EngineError                a model could not be run
+    │   ├── ModelNotFound          no such checkpoint, or not reachable
+    │   ├── CheckpointError        a checkpoint that is there but cannot be used
+    │   └── EngineDied             the model process ended while it was needed
+    └── WorkerError                the worker could not be started or spoken to
+
+Each message says what went wrong and what to do about it. A candidate that fails is no
+exception: it is a :class:`~kernelllm_jupyter.values.Verdict`.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "CheckpointError",
+    "EngineDied",
+    "EngineError",
+    "KernelLLMError",
+    "ModelNotFound",
+    "ProblemError",
+    "UnsupportedModule",
+    "UsageError",
+    "WorkerError",
+]
+
+
+class KernelLLMError(Exception):
+    """Base of all errors of this package; its text is one clear message with the remedy."""
+
+
+class UsageError(KernelLLMError):
+    """Options or arguments that cannot be carried out as given."""
+
+
+class ProblemError(UsageError):
+    """The reference source cannot be translated as it stands.
+
+    ``line`` and ``column`` count from 1 in the text that the user gave.
+    """
+
+    def __init__(self, message: str, line: int | None = None, column: int | None = None):
+        super().__init__(message)
+        self.line = line
+        self.column = column
+
+
+class UnsupportedModule(KernelLLMError):
+    """The module lies outside what the chosen model can translate."""
+
+
+class EngineError(KernelLLMError):
+    """A model could not be loaded or run."""
+
+
+class ModelNotFound(EngineError):
+    """No checkpoint under that name, or it is not on this machine and cannot be fetched."""
+
+
+class CheckpointError(EngineError):
+    """A checkpoint that exists but cannot be used (no weights, not safetensors, too large, …)."""
+
+
+class EngineDied(EngineError):
+    """The model process ended while a completion was running or before it could start."""
+
+
+class WorkerError(KernelLLMError):
+    """The worker that runs reference and candidate could not be started or spoken to."""

@@ -1,0 +1,250 @@
+"""The values that flow through a translation, each one a frozen dataclass.
+
+Problem -> prompt -> text -> Candidate -> Verdict -> Timing. A stage takes the value
+before it and returns the next; none of them prints, opens files or knows who asked.
+A figure that was not measured is ``None``, never 0. Units are in the names.
+
+This module imports nothing of ours and no torch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
+
+VerdictKind = Literal[
+    "correct",
+    "incorrect",
+    "compile_error",
+    "runtime_error",
+    "timeout",
+    "out_of_memory",
+    "crashed",
+    "rejected",
+]
+
+FinishReason = Literal["stop", "length", "cancelled", "failed"]
+
+__all__ = [
+    "Candidate",
+    "Finding",
+    "FinishReason",
+    "Interval",
+    "Problem",
+    "Sampling",
+    "Timing",
+    "Translation",
+    "Verdict",
+    "VerdictKind",
+]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is to be translated: the reference module and how to make and feed it.
+
+    ``source`` is a complete Python module that defines ``class_name`` (a ``torch.nn.Module``),
+    usually with ``get_inputs()`` and ``get_init_inputs()`` in KernelBench's form. It is only
+    ever executed in a worker. ``inputs`` and ``init_inputs`` are set where the user gave live
+    values instead: bytes made by ``torch.save`` of a list of positional arguments (or, for
+    ``init_inputs``, ``[args, kwargs]``), loaded in the worker with ``weights_only=True``.
+    """
+
+    source: str
+    class_name: str
+    has_inputs: bool = True
+    has_init_inputs: bool = True
+    inputs: bytes | None = field(default=None, repr=False)
+    init_inputs: bytes | None = field(default=None, repr=False)
+    #: Lines that were put before the user's text, so that errors point to the user's own line.
+    first_line: int = 1
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How tokens are drawn. ``None`` means "as the profile says".
+
+    ``temperature`` 0 is greedy decoding. ``top_k`` 0 switches top-k filtering off (transformers
+    would otherwise apply 50). ``seed`` makes a completion repeatable on one device and version.
+    """
+
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    max_new_tokens: int | None = None
+    seed: int | None = None
+
+    def over(self, defaults: Sampling) -> Sampling:
+        """This sampling, with what it leaves open taken from ``defaults``."""
+        own = {name: value for name, value in asdict(self).items() if value is not None}
+        return replace(defaults, **own)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Generated source that is to define ``ModelNew``, and how it came about.
+
+    ``text`` is the model's whole reply, ``code`` what the profile took out of it.
+    ``finish`` is ``cancelled`` where the user stopped it and ``failed`` where the engine did;
+    ``code`` then holds what had arrived.
+    """
+
+    code: str
+    text: str
+    model: str
+    finish: FinishReason
+    tokens: int | None = None
+    seconds: float | None = None
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        if not self.tokens or not self.seconds:
+            return None
+        return self.tokens / self.seconds
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One reason or warning of a verdict. ``line`` counts from 1 in the candidate's code."""
+
+    code: str
+    message: str
+    line: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        found: dict[str, Any] = {"code": self.code, "message": self.message}
+        if self.line is not None:
+            found["line"] = self.line
+        return found
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a check found. ``correct`` is a claim that the project stands behind.
+
+    ``max_abs_error`` and ``error_budget`` are of the worst output element over the trials on the
+    problem's own inputs; ``not_made`` lists checks that this device or version could not make;
+    ``aten`` counts the ATen operators that still did arithmetic inside the candidate;
+    ``output`` is what the candidate printed (bounded).
+    """
+
+    verdict: VerdictKind
+    reasons: tuple[Finding, ...] = ()
+    warnings: tuple[Finding, ...] = ()
+    device: str | None = None
+    trials: int | None = None
+    max_abs_error: float | None = None
+    error_budget: float | None = None
+    launches: int | None = None
+    elapsed_ms: float | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+    not_made: tuple[Finding, ...] = ()
+    aten: dict[str, int] = field(default_factory=dict)
+    output: str = ""
+    sandbox: tuple[str, ...] = ()
+
+    @property
+    def correct(self) -> bool:
+        return self.verdict == "correct"
+
+    def to_json(self) -> dict[str, Any]:
+        """The object of the command line's ``--json`` contract."""
+        return {
+            "verdict": self.verdict,
+            "reasons": [finding.to_json() for finding in self.reasons],
+            "warnings": [finding.to_json() for finding in self.warnings],
+            "device": self.device,
+            "trials": self.trials,
+            "max_abs_error": self.max_abs_error,
+            "error_budget": self.error_budget,
+            "launches": self.launches,
+            "elapsed_ms": self.elapsed_ms,
+            "versions": dict(self.versions),
+            "not_made": [finding.to_json() for finding in self.not_made],
+            "aten": dict(self.aten),
+            "output": self.output,
+            "sandbox": list(self.sandbox),
+        }
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A spread beside a median, in the unit of the figure that it belongs to."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Medians in milliseconds of one call, with the 20 % and 80 % quantiles beside each.
+
+    ``speedup`` is ``eager_ms / candidate_ms``. ``conclusion`` is ``faster``, ``slower`` or
+    ``no difference`` (the spreads overlap), or ``not measured`` with the reason in ``message``.
+    """
+
+    conclusion: Literal["faster", "slower", "no difference", "not measured"]
+    message: str = ""
+    device: str | None = None
+    eager_ms: float | None = None
+    compile_ms: float | None = None
+    candidate_ms: float | None = None
+    eager_spread_ms: Interval | None = None
+    compile_spread_ms: Interval | None = None
+    candidate_spread_ms: Interval | None = None
+    speedup: float | None = None
+    speedup_over_compile: float | None = None
+    verified: bool | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Translation:
+    """The result of one translation: the candidates in the order they came, and the chosen one."""
+
+    problem: Problem
+    candidates: tuple[Candidate, ...]
+    chosen: int
+    verdicts: tuple[Verdict | None, ...]
+    timing: Timing | None = None
+    record: str | None = None
+
+    @property
+    def candidate(self) -> Candidate:
+        return self.candidates[self.chosen]
+
+    @property
+    def code(self) -> str:
+        return self.candidate.code
+
+    @property
+    def verdict(self) -> Verdict | None:
+        return self.verdicts[self.chosen]
+
+    def to_json(self) -> dict[str, Any]:
+        """The object of ``kernelllm translate --json``."""
+        chosen = self.candidate
+        verdict = self.verdict
+        return {
+            "code": chosen.code,
+            "model": chosen.model,
+            "tokens": chosen.tokens,
+            "seconds": chosen.seconds,
+            "tokens_per_second": chosen.tokens_per_second,
+            "candidates": [
+                {
+                    "code": candidate.code,
+                    "finish": candidate.finish,
+                    "tokens": candidate.tokens,
+                    "seconds": candidate.seconds,
+                    "verdict": found.to_json() if found else None,
+                }
+                for candidate, found in zip(self.candidates, self.verdicts, strict=True)
+            ],
+            "verdict": verdict.to_json() if verdict else None,
+            "timing": self.timing.to_json() if self.timing else None,
+            "record": self.record,
+        }
