@@ -1,0 +1,245 @@
+"""The line from a problem to a verdict, as a generator of events.
+
+problem -> prompt -> text -> candidate -> verdict. Knows no IPython, no widget and no terminal: the
+magic, the command line and the Python API all consume the same events. Closing the generator, or
+an interrupt that reaches it, cancels what is running; what had arrived stays with the consumer.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from kernelllm_jupyter.engines import Completion, Engine, LoadProgress
+from kernelllm_jupyter.errors import EngineError
+from kernelllm_jupyter.prompts import Profile
+from kernelllm_jupyter.values import (
+    Candidate,
+    FinishReason,
+    Problem,
+    Sampling,
+    Translation,
+    Verdict,
+)
+
+__all__ = [
+    "CheckOptions",
+    "Checked",
+    "Checking",
+    "Event",
+    "Finished",
+    "Generated",
+    "Loading",
+    "Wrote",
+    "check_events",
+    "translate",
+]
+
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class CheckOptions:
+    """Where and how long a check may run."""
+
+    device: str = "auto"
+    timeout_s: float = 60.0
+    allow_tf32: bool = False
+
+
+@dataclass(frozen=True)
+class Loading:
+    """The model is being made ready."""
+
+    progress: LoadProgress
+
+
+@dataclass(frozen=True)
+class Wrote:
+    """``code`` is the candidate's next piece; ``tokens`` and ``seconds`` count from the start."""
+
+    code: str
+    tokens: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Generated:
+    """The candidate is complete."""
+
+    candidate: Candidate
+
+
+@dataclass(frozen=True)
+class Checking:
+    """What the check is doing now, in words."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class Checked:
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The last event."""
+
+    translation: Translation
+
+
+Event = Loading | Wrote | Generated | Checking | Checked | Finished
+
+
+def translate(
+    problem: Problem,
+    engine: Engine,
+    profile: Profile,
+    *,
+    sampling: Sampling | None = None,
+    check: CheckOptions | None = None,
+) -> Iterator[Event]:
+    """Translate ``problem`` with one candidate; check it unless ``check`` is None.
+
+    Raises ``UnsupportedModule`` before anything is loaded where the profile refuses the module,
+    ``EngineError`` where the model cannot be loaded or fails, ``ProblemError`` where the check
+    finds that the reference itself does not run.
+    """
+    prompt = profile.prompt(problem)
+    drawn = (sampling or Sampling()).over(profile.single)
+    yield from _load(engine)
+    candidate: Candidate | None = None
+    for event in _generate(problem, prompt, engine, profile, drawn):
+        if isinstance(event, Generated):
+            candidate = event.candidate
+        yield event
+    assert candidate is not None
+    verdict: Verdict | None = None
+    if check is not None:
+        for checked in check_events(problem, candidate.code, check):
+            if isinstance(checked, Checked):
+                verdict = checked.verdict
+            yield checked
+    yield Finished(Translation(problem, (candidate,), 0, (verdict,)))
+
+
+def _load(engine: Engine) -> Iterator[Loading]:
+    def load(report: Callable[[LoadProgress], None]) -> None:
+        engine.load(report)
+
+    for step in _in_thread(load):
+        yield Loading(step)
+
+
+def _in_thread(work: Callable[[Callable[[T], None]], R]) -> Generator[T, None, R]:
+    """Run ``work`` in a thread, yield what it reports, return what it returns, raise its error.
+
+    The main thread waits in slices: an interrupt reaches it at once while ``work`` blocks.
+    """
+    steps: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    future: Future[R] = Future()
+    ended = object()
+
+    def run() -> None:
+        try:
+            future.set_result(work(steps.put))
+        except BaseException as error:
+            future.set_exception(error)
+        steps.put(ended)
+
+    threading.Thread(target=run, name="kernelllm", daemon=True).start()
+    while True:
+        try:
+            step = steps.get(timeout=0.1)
+        except queue.Empty:
+            continue
+        if step is ended:
+            return future.result()
+        yield step
+
+
+def _generate(
+    problem: Problem, prompt: str, engine: Engine, profile: Profile, sampling: Sampling
+) -> Iterator[Wrote | Generated]:
+    started = time.monotonic()
+    reader = profile.reader(problem)
+    text: list[str] = []
+    code: list[str] = []
+    completion = engine.generate(prompt, sampling)
+    try:
+        for piece in completion:
+            text.append(piece)
+            written = reader.feed(piece)
+            if written:
+                code.append(written)
+            yield Wrote(written, completion.tokens, time.monotonic() - started)
+            if reader.done:
+                break
+    finally:
+        completion.close()
+    last = reader.flush()
+    if last:
+        code.append(last)
+        yield Wrote(last, completion.tokens, time.monotonic() - started)
+    yield Generated(
+        Candidate(
+            code="".join(code),
+            text="".join(text),
+            model=engine.model,
+            finish=_finish(completion, reader.done),
+            tokens=completion.tokens,
+            seconds=time.monotonic() - started,
+        )
+    )
+
+
+def _finish(completion: Completion, code_complete: bool) -> FinishReason:
+    """How the candidate ended; a stream closed because its code was complete has stopped."""
+    if code_complete:
+        return "stop"
+    if completion.finish == "failed":
+        raise EngineError("The model failed without saying why; see `kernelllm doctor`.")
+    return completion.finish or "stop"
+
+
+def check_events(
+    problem: Problem, code: str, options: CheckOptions
+) -> Iterator[Checking | Checked]:
+    """Check ``code`` against ``problem``; the check's progress first, then its verdict.
+
+    Closing the generator cancels the check and ends its worker.
+    """
+    from kernelllm_jupyter.verify.check import check
+
+    cancel = threading.Event()
+
+    def run(report: Callable[[str], None]) -> Verdict:
+        return check(
+            problem,
+            code,
+            device=options.device,
+            timeout_s=options.timeout_s,
+            allow_tf32=options.allow_tf32,
+            progress=report,
+            cancel=cancel,
+        )
+
+    steps = _in_thread(run)
+    try:
+        while True:
+            try:
+                message = next(steps)
+            except StopIteration as stop:
+                yield Checked(stop.value)
+                return
+            yield Checking(message)
+    finally:
+        cancel.set()
