@@ -1,0 +1,226 @@
+"""Verdicts, timings and progress in words, as plain text and as HTML.
+
+Pure functions of values: the command line, the panel and its static form say the same thing
+because they all say it through here. Everything that comes from a model or a candidate is text
+and is escaped; no HTML of theirs is ever shown.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from kernelllm_jupyter.values import Finding, Interval, Timing, Verdict, VerdictKind
+
+__all__ = [
+    "Report",
+    "Stage",
+    "excerpt",
+    "headline",
+    "rate",
+    "report_html",
+    "report_text",
+    "timing_text",
+    "verdict_text",
+]
+
+Stage = Literal["loading", "generating", "checking", "timing", "done", "stopped", "failed"]
+
+HEADLINES: dict[VerdictKind, str] = {
+    "correct": "Correct",
+    "incorrect": "Not correct: its results differ from the PyTorch module's",
+    "compile_error": "Does not compile",
+    "runtime_error": "Fails when it runs",
+    "timeout": "Did not finish in time",
+    "out_of_memory": "Ran out of memory",
+    "crashed": "Crashed its worker process",
+    "rejected": "Rejected: it runs, but is no honest Triton kernel",
+}
+DEVICES = {"cpu-interpreter": "Triton's interpreter on the CPU"}
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that the panel shows, at one moment.
+
+    ``code`` is the candidate that ``verdict`` and ``timing`` speak of; ``message`` says what is
+    happening now, or what went wrong.
+    """
+
+    stage: Stage
+    model: str
+    message: str = ""
+    tokens: int | None = None
+    seconds: float | None = None
+    code: str = ""
+    verdict: Verdict | None = None
+    timing: Timing | None = None
+
+
+def headline(verdict: Verdict) -> str:
+    """The verdict in one line."""
+    words = HEADLINES[verdict.verdict]
+    if verdict.correct and verdict.trials:
+        words += f": agrees with the PyTorch module in {verdict.trials} trials"
+    return f"{words} ({_device(verdict.device)})" if verdict.device else words
+
+
+def verdict_text(verdict: Verdict, code: str = "") -> str:
+    """The verdict in words, with the failing lines of ``code`` marked."""
+    lines = [headline(verdict)]
+    lines += [_finding_text(finding, code) for finding in verdict.reasons]
+    if figures := _figures(verdict):
+        lines.append(figures)
+    lines += [f"Warning: {finding.message}" for finding in verdict.warnings]
+    lines += [f"Not checked here: {finding.message}" for finding in verdict.not_made]
+    return "\n".join(lines)
+
+
+def _finding_text(finding: Finding, code: str) -> str:
+    if finding.line is None:
+        return finding.message
+    shown = excerpt(code, finding.line)
+    return f"Line {finding.line}: {finding.message}" + (f"\n{shown}" if shown else "")
+
+
+def excerpt(code: str, line: int, around: int = 2) -> str:
+    """The lines around ``line`` (from 1) with that one marked; empty where there is no such line."""
+    lines = code.splitlines()
+    if not 1 <= line <= len(lines):
+        return ""
+    first, last = max(1, line - around), min(len(lines), line + around)
+    width = len(str(last))
+    return "\n".join(
+        f"{'>' if number == line else ' '} {number:{width}} | {lines[number - 1]}"
+        for number in range(first, last + 1)
+    )
+
+
+def timing_text(timing: Timing) -> str:
+    """The timing in words, each figure with its spread."""
+    if timing.candidate_ms is None:
+        return timing.message or "Not measured."
+    rows = [
+        ("PyTorch eager", timing.eager_ms, timing.eager_spread_ms),
+        ("torch.compile", timing.compile_ms, timing.compile_spread_ms),
+        ("Triton candidate", timing.candidate_ms, timing.candidate_spread_ms),
+    ]
+    lines = [_conclusion(timing)]
+    lines += [f"{name:17} {_milliseconds(value, spread)}" for name, value, spread in rows]
+    if timing.device:
+        lines.append(f"Medians with the 20 % and 80 % quantiles, on {timing.device}.")
+    if timing.verified is False:
+        lines.append("This candidate is not verified: its speed says nothing until it is correct.")
+    return "\n".join(lines + ([timing.message] if timing.message else []))
+
+
+def _conclusion(timing: Timing) -> str:
+    if timing.conclusion == "no difference" or timing.speedup is None:
+        return f"{timing.conclusion.capitalize()} against PyTorch eager"
+    factor = timing.speedup if timing.conclusion == "faster" else 1 / timing.speedup
+    return f"{factor:.2f}× {timing.conclusion} than PyTorch eager"
+
+
+def _milliseconds(value: float | None, spread: Interval | None) -> str:
+    if value is None:
+        return "not measured"
+    shown = f"{value:.4g} ms"
+    return f"{shown} ({spread.low:.4g} – {spread.high:.4g})" if spread else shown
+
+
+def rate(tokens: int | None, seconds: float | None) -> str:
+    """Tokens and tokens per second, as far as they are known."""
+    if not tokens:
+        return ""
+    if not seconds:
+        return f"{tokens} tokens"
+    return f"{tokens} tokens, {tokens / seconds:.0f} tokens/s"
+
+
+def _figures(verdict: Verdict) -> str:
+    parts = []
+    if verdict.max_abs_error is not None:
+        figure = f"largest error {verdict.max_abs_error:.2g}"
+        if verdict.error_budget is not None:
+            figure += f" of {verdict.error_budget:.2g} allowed there"
+        parts.append(figure)
+    if verdict.launches is not None:
+        parts.append(f"{verdict.launches} Triton launch{'' if verdict.launches == 1 else 'es'}")
+    if verdict.elapsed_ms is not None:
+        parts.append(f"checked in {verdict.elapsed_ms / 1000:.1f} s")
+    return "; ".join(parts).capitalize()
+
+
+def _device(name: str | None) -> str:
+    return DEVICES.get(name or "", name or "")
+
+
+# --- the panel's text and HTML -------------------------------------------------------------------
+
+
+def report_text(report: Report) -> str:
+    """The report as plain text."""
+    lines = [_status(report)]
+    if report.verdict:
+        lines.append(verdict_text(report.verdict, report.code))
+    if report.timing:
+        lines.append(timing_text(report.timing))
+    return "\n".join(lines)
+
+
+def _status(report: Report) -> str:
+    parts = [f"KernelLLM · {report.model}", report.message, rate(report.tokens, report.seconds)]
+    return " · ".join(part for part in parts if part)
+
+
+def report_html(report: Report) -> str:
+    """The report as HTML that needs no style sheet and no script; every text in it is escaped."""
+    blocks = [f'<div class="kllm-status">{html.escape(_status(report))}</div>']
+    if report.verdict:
+        blocks.append(_verdict_html(report.verdict, report.code))
+    if report.timing:
+        blocks.append(_timing_html(report.timing))
+    return f'<div class="kllm-report">{"".join(blocks)}</div>'
+
+
+def _verdict_html(verdict: Verdict, code: str) -> str:
+    mark = "✓" if verdict.correct else "✗"
+    parts = [
+        f'<div class="kllm-verdict kllm-verdict-{verdict.verdict}" role="status">'
+        f'<strong><span aria-hidden="true">{mark} </span>{html.escape(headline(verdict))}</strong>'
+    ]
+    for finding in verdict.reasons:
+        parts.append(_finding_html(finding, code))
+    if figures := _figures(verdict):
+        parts.append(f"<div>{html.escape(figures)}</div>")
+    parts.append(_list_html("Warning", verdict.warnings))
+    parts.append(_list_html("Not checked here", verdict.not_made))
+    return "".join(parts) + "</div>"
+
+
+def _finding_html(finding: Finding, code: str) -> str:
+    where = f"Line {finding.line}: " if finding.line is not None else ""
+    shown = f'<div class="kllm-reason">{html.escape(where + finding.message)}</div>'
+    lines = excerpt(code, finding.line) if finding.line is not None else ""
+    if not lines:
+        return shown
+    marked = "\n".join(
+        f'<mark class="kllm-line">{html.escape(line)}</mark>'
+        if line.startswith(">")
+        else html.escape(line)
+        for line in lines.splitlines()
+    )
+    return f"{shown}<pre>{marked}</pre>"
+
+
+def _list_html(label: str, findings: Sequence[Finding]) -> str:
+    return "".join(
+        f'<div class="kllm-note">{html.escape(f"{label}: {finding.message}")}</div>'
+        for finding in findings
+    )
+
+
+def _timing_html(timing: Timing) -> str:
+    return f'<pre class="kllm-timing">{html.escape(timing_text(timing))}</pre>'
