@@ -86,7 +86,7 @@ def _finding_text(finding: Finding, code: str) -> str:
 
 
 def excerpt(code: str, line: int, around: int = 2) -> str:
-    """The lines around ``line`` (from 1) with that one marked; empty where there is no such line."""
+    """The lines around ``line`` (from 1), that one marked; empty where there is no such line."""
     lines = code.splitlines()
     if not 1 <= line <= len(lines):
         return ""

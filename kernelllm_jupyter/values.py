@@ -9,6 +9,7 @@ This module imports nothing of ours and no torch.
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
@@ -78,6 +79,11 @@ class Sampling:
         """This sampling, with what it leaves open taken from ``defaults``."""
         own = {name: value for name, value in asdict(self).items() if value is not None}
         return replace(defaults, **own)
+
+
+def _finite(value: float | None) -> float | None:
+    """JSON has no infinity and no NaN: what is neither is no figure there."""
+    return value if value is not None and math.isfinite(value) else None
 
 
 @dataclass(frozen=True)
@@ -155,8 +161,8 @@ class Verdict:
             "warnings": [finding.to_json() for finding in self.warnings],
             "device": self.device,
             "trials": self.trials,
-            "max_abs_error": self.max_abs_error,
-            "error_budget": self.error_budget,
+            "max_abs_error": _finite(self.max_abs_error),
+            "error_budget": _finite(self.error_budget),
             "launches": self.launches,
             "elapsed_ms": self.elapsed_ms,
             "versions": dict(self.versions),

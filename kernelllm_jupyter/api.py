@@ -1,0 +1,118 @@
+"""The Python API: the calls that users of the model's own script know, and the check.
+
+``generate_triton``, ``generate_raw``, ``stream_raw`` and ``repl`` keep that script's names and do
+what their names say: raw prompts go to the model verbatim, every call takes its sampling, and the
+reply is what the model wrote after the prompt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from kernelllm_jupyter.problem import parse_problem
+from kernelllm_jupyter.translate import Generated, translate
+from kernelllm_jupyter.values import Sampling, Timing, Verdict
+
+__all__ = ["KernelLLM", "benchmark", "check"]
+
+
+class KernelLLM:
+    """A model that writes Triton.
+
+    ``model`` is a Hugging Face id, a local folder, or ``starter`` (bundled, for a CPU). The model
+    is loaded on first use, in a process of its own that all of the user's sessions share.
+
+    Every method raises :class:`~kernelllm_jupyter.errors.EngineError` where the model cannot be
+    loaded or fails.
+    """
+
+    def __init__(self, model: str = "starter", *, device: str | None = None):
+        from kernelllm_jupyter.engines import get_engine
+        from kernelllm_jupyter.prompts import profile_for
+
+        self.model = model
+        self._engine = get_engine(model, device=device)
+        self._profile = profile_for(model)
+
+    def generate_triton(
+        self,
+        source: str,
+        *,
+        max_new_tokens: int | None = None,
+        temperature: float | None = None,
+        top_p: float | None = None,
+        seed: int | None = None,
+    ) -> str:
+        """The Triton module that the model writes for the PyTorch module in ``source``.
+
+        Not checked: see :func:`check`. Raises ``ProblemError`` where ``source`` is no problem and
+        ``UnsupportedModule`` where the model does not cover it.
+        """
+        problem = parse_problem(source, require_inputs=False)
+        sampling = Sampling(
+            temperature=temperature, top_p=top_p, max_new_tokens=max_new_tokens, seed=seed
+        )
+        for event in translate(problem, self._engine, self._profile, sampling=sampling):
+            if isinstance(event, Generated):
+                return event.candidate.code
+        raise AssertionError("a translation ends with its candidate")
+
+    def generate_raw(self, prompt: str, **sampling: Any) -> str:
+        """The model's whole reply to ``prompt``, verbatim; keywords as for :meth:`stream_raw`."""
+        return "".join(self.stream_raw(prompt, **sampling))
+
+    def stream_raw(
+        self,
+        prompt: str,
+        *,
+        max_new_tokens: int | None = None,
+        temperature: float | None = None,
+        top_p: float | None = None,
+        seed: int | None = None,
+    ) -> Iterator[str]:
+        """The model's reply to ``prompt``, in pieces as they are decoded.
+
+        The prompt is sent as it is, after one BOS. Closing the iterator cancels the generation.
+        """
+        sampling = Sampling(
+            temperature=temperature, top_p=top_p, max_new_tokens=max_new_tokens, seed=seed
+        )
+        self._engine.load()
+        completion = self._engine.generate(prompt, sampling.over(self._profile.single))
+        try:
+            yield from completion
+        finally:
+            completion.close()
+
+    def repl(self) -> None:
+        """An interactive session in the terminal: paste a module, get its Triton module."""
+        from kernelllm_jupyter.repl import Repl
+
+        Repl(self._engine, self._profile).run()
+
+    def unload(self) -> None:
+        """Free the model's memory."""
+        self._engine.unload()
+
+
+def check(source: str, candidate: str, **options: Any) -> Verdict:
+    """Check a candidate against the PyTorch module in ``source``, in a worker process.
+
+    ``options`` are those of :func:`kernelllm_jupyter.verify.check.check`: ``device``,
+    ``timeout_s``, ``seed``, …. Raises ``ProblemError`` where ``source`` is no problem or does not
+    run itself.
+    """
+    from kernelllm_jupyter.verify.check import check as check_problem
+
+    return check_problem(parse_problem(source), candidate, **options)
+
+
+def benchmark(source: str, candidate: str, **options: Any) -> Timing:
+    """Time a candidate against the PyTorch module in ``source``; needs a GPU.
+
+    Without one the result's ``conclusion`` is ``not measured`` and its message says why.
+    """
+    from kernelllm_jupyter.verify.benchmark import benchmark as benchmark_problem
+
+    return benchmark_problem(parse_problem(source), candidate, **options)

@@ -1,0 +1,158 @@
+"""What is installed, what is missing, and the remedy for each thing missing.
+
+Looks only: it loads no model, and reads versions from package metadata instead of importing the
+packages. The GPU is looked for in a process of its own.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal
+
+__all__ = ["Examined", "examine", "findings_text"]
+
+MARKS = {"ok": "✓", "note": "·", "missing": "✗"}
+
+
+@dataclass(frozen=True)
+class Examined:
+    """One thing looked at: ``note`` is worth knowing, ``missing`` keeps something from working."""
+
+    name: str
+    state: Literal["ok", "note", "missing"]
+    found: str
+    remedy: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def examine() -> list[Examined]:
+    """Everything, in the order in which a newcomer needs it."""
+    return [
+        *_packages(),
+        _gpu(),
+        _starter(),
+        _kernelllm(),
+        _engines(),
+        _labextension(),
+        _sandbox(),
+    ]
+
+
+def findings_text(findings: Sequence[Examined]) -> str:
+    """The findings, one a line, each remedy under its own."""
+    lines = []
+    for finding in findings:
+        lines.append(f"{MARKS[finding.state]} {finding.name:18} {finding.found}")
+        if finding.remedy:
+            lines.append(f"  {'':18} → {finding.remedy}")
+    return "\n".join(lines)
+
+
+def _packages() -> Iterator[Examined]:
+    yield Examined("python", "ok", sys.version.split()[0])
+    remedies = {
+        "torch": "pip install torch",
+        "triton": "pip install triton (Linux only)",
+        "transformers": "pip install transformers",
+        "ipywidgets": "pip install ipywidgets",
+        "jupyterlab": "pip install jupyterlab",
+    }
+    for name, remedy in remedies.items():
+        try:
+            yield Examined(name, "ok", version(name))
+        except PackageNotFoundError:
+            optional = name == "jupyterlab"
+            yield Examined(name, "note" if optional else "missing", "not installed", remedy)
+
+
+def _gpu() -> Examined:
+    code = (
+        "import torch\n"
+        "print(torch.cuda.get_device_name() if torch.cuda.is_available() else '')\n"
+        "print(torch.version.cuda or torch.version.hip or '')"
+    )
+    try:
+        ran = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True
+        )
+    except (subprocess.SubprocessError, OSError):
+        return Examined("GPU", "missing", "torch does not import", "pip install torch")
+    name, toolkit = (ran.stdout.splitlines() + ["", ""])[:2]
+    if name:
+        return Examined("GPU", "ok", name)
+    remedy = "checks run in Triton's interpreter; timing needs a GPU"
+    if not toolkit and shutil.which("nvidia-smi"):
+        remedy = "this torch is a CPU build: install one for CUDA (see pytorch.org)"
+    return Examined("GPU", "note", "none that torch can use", remedy)
+
+
+def _starter() -> Examined:
+    from kernelllm_jupyter.starter import CHECKPOINT
+
+    weights = Path(CHECKPOINT) / "model.safetensors"
+    if weights.is_file():
+        return Examined("starter model", "ok", f"{weights.stat().st_size / 1e6:.1f} MB, bundled")
+    return Examined(
+        "starter model", "missing", "not in this installation", "reinstall kernelllm-jupyter"
+    )
+
+
+def _kernelllm() -> Examined:
+    name = "facebook/KernelLLM"
+    try:
+        from huggingface_hub import try_to_load_from_cache
+
+        cached = isinstance(try_to_load_from_cache(name, "config.json"), str)
+    except ImportError:
+        cached = False
+    if cached:
+        return Examined("KernelLLM", "ok", "in the Hugging Face cache")
+    remedy = f"%kernelllm load -m {name} fetches it (16 GB), or -m takes a local folder"
+    return Examined("KernelLLM", "note", "not on this machine", remedy)
+
+
+def _engines() -> Examined:
+    from kernelllm_jupyter.engines.local import running
+
+    engines = running()
+    if not engines:
+        return Examined("model processes", "ok", "none running")
+    names = ", ".join(f"{engine.get('model')} (pid {engine.get('pid')})" for engine in engines)
+    return Examined("model processes", "ok", names)
+
+
+def _labextension() -> Examined:
+    try:
+        from jupyter_core.paths import jupyter_path
+    except ImportError:
+        return Examined("labextension", "note", "no Jupyter here", "pip install jupyterlab")
+    for folder in jupyter_path("labextensions"):
+        package = Path(folder) / "kernelllm-jupyter" / "package.json"
+        if package.is_file():
+            return Examined("labextension", "ok", str(package.parent))
+    return Examined(
+        "labextension",
+        "note",
+        "not installed for JupyterLab",
+        "pip install kernelllm-jupyter in JupyterLab's environment; without it the code arrives "
+        "in a new cell at the end instead of streaming into it",
+    )
+
+
+def _sandbox() -> Examined:
+    from kernelllm_jupyter.verify.sandbox import layers
+
+    active = layers()
+    if active:
+        return Examined("sandbox", "ok", ", ".join(active))
+    return Examined(
+        "sandbox", "note", "process limits only", "user namespaces and Landlock need Linux 5.13"
+    )

@@ -1,0 +1,75 @@
+"""``%%kernelllm`` and ``%kernelllm``: read the options, hand over. No logic lives here."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
+from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
+
+from kernelllm_jupyter.errors import UsageError
+from kernelllm_jupyter.notebook.settings import KernelLLM
+from kernelllm_jupyter.options import OPTIONS, request_from
+
+__all__ = ["COMMANDS", "KernelLLMMagics", "complete_options"]
+
+COMMANDS = {
+    "load": "load the model into its process now, instead of at the first translation",
+    "unload": "end the model's process and free its memory",
+    "status": "what is loaded, and where",
+    "stop": "end every model process and every worker of this user",
+    "doctor": "what is installed and what is missing, with the remedy for each",
+}
+
+
+def with_options(function: Any) -> Any:
+    """``function`` with the translation's options as its magic arguments."""
+    for option in reversed(OPTIONS):
+        function = argument(*option.flags, **option.keywords)(function)
+    return magic_arguments("kernelllm")(function)
+
+
+@magics_class
+class KernelLLMMagics(Magics):
+    """The magics; their settings are ``c.KernelLLM``."""
+
+    def __init__(self, shell: Any):
+        super().__init__(shell)
+        self.settings = KernelLLM(parent=shell)
+        # `%config KernelLLM` finds a configurable through this list.
+        shell.configurables.append(self.settings)
+
+    @with_options
+    @cell_magic("kernelllm")
+    def kernelllm_cell(self, line: str, cell: str) -> None:
+        """Translate the cell's PyTorch module to Triton, in a new cell below, and check it."""
+        from kernelllm_jupyter.notebook.run import translate_in_notebook
+
+        arguments = parse_argstring(self.kernelllm_cell, line)
+        request = request_from(arguments, self.settings.as_defaults())
+        translate_in_notebook(self.shell, request, cell)
+
+    @line_magic("kernelllm")
+    def kernelllm_line(self, line: str) -> None:
+        """%kernelllm load | unload | status | stop | doctor: the models and workers behind it."""
+        from kernelllm_jupyter.notebook import commands
+
+        parser = _CommandParser(prog="%kernelllm", add_help=False)
+        parser.add_argument("command", choices=COMMANDS)
+        parser.add_argument("-m", "--model", default=self.settings.model)
+        arguments = parser.parse_args(line.split() or ["status"])
+        getattr(commands, arguments.command)(arguments.model)
+
+
+class _CommandParser(argparse.ArgumentParser):
+    def error(self, message: str) -> Any:
+        commands = "\n".join(f"  {name:8} {what}" for name, what in COMMANDS.items())
+        raise UsageError(f"%kernelllm: {message}\n{commands}")
+
+
+def complete_options(shell: Any, event: Any) -> list[str]:
+    """Completions for both magics, as IPython's ``complete_command`` hook asks for them."""
+    if not event.line.startswith("%%"):
+        return list(COMMANDS)
+    return [flag for option in OPTIONS for flag in option.flags if flag.startswith("--")]

@@ -1,0 +1,39 @@
+"""What a user can set once: ``c.KernelLLM.model = …`` or ``%config KernelLLM``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from traitlets import Bool, Enum, Float, Int, Unicode
+from traitlets.config import Configurable
+
+__all__ = ["KernelLLM"]
+
+
+class KernelLLM(Configurable):
+    """Defaults of ``%%kernelllm``; an option given in a cell goes before them.
+
+    Named after the product because IPython addresses its configuration by class name.
+    """
+
+    model = Unicode("starter", help="Hugging Face id, local folder, or 'starter'.").tag(config=True)
+    check = Bool(True, help="Check a candidate as soon as it is there.").tag(config=True)
+    device = Enum(("auto", "cpu", "cuda"), "auto", help="Where a check runs.").tag(config=True)
+    timeout = Float(60.0, help="Seconds that a check may take.").tag(config=True)
+    temperature = Float(
+        None, allow_none=True, help="Sampling temperature; None is the profile's own."
+    ).tag(config=True)
+    top_p = Float(None, allow_none=True, help="Nucleus sampling; None is the profile's own.").tag(
+        config=True
+    )
+    max_new_tokens = Int(
+        None, allow_none=True, help="Longest reply in tokens; None is the profile's own."
+    ).tag(config=True)
+    preload = Bool(
+        False, help="Load the model in the background as soon as the extension is loaded."
+    ).tag(config=True)
+
+    def as_defaults(self) -> dict[str, Any]:
+        """The settings under the names of the options that they stand in for."""
+        names = ("model", "check", "device", "timeout", "temperature", "top_p", "max_new_tokens")
+        return {name: getattr(self, name) for name in names}

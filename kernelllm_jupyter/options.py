@@ -1,0 +1,170 @@
+"""The options of a translation, stated once for the magic, the command line and the docs."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from kernelllm_jupyter.errors import UsageError
+from kernelllm_jupyter.translate import CheckOptions
+from kernelllm_jupyter.values import Sampling
+
+__all__ = ["OPTIONS", "Option", "Request", "request_from"]
+
+STARTER_HINT = (
+    "Using the bundled starter model: small, for a CPU, and only for the modules its card names. "
+    "For everything else load KernelLLM: -m facebook/KernelLLM (8B, 16 GB in bf16)."
+)
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option as ``argparse`` takes it; ``group`` tells who offers it."""
+
+    flags: tuple[str, ...]
+    keywords: Mapping[str, Any] = field(default_factory=dict)
+    notebook_only: bool = False
+
+
+def _option(*flags: str, notebook_only: bool = False, **keywords: Any) -> Option:
+    return Option(flags, keywords, notebook_only)
+
+
+OPTIONS: tuple[Option, ...] = (
+    _option(
+        "-m",
+        "--model",
+        metavar="NAME",
+        help="Hugging Face id, local folder, or 'starter' (default: as configured, else starter)",
+    ),
+    _option(
+        "--check",
+        dest="check",
+        action="store_true",
+        default=None,
+        help="check the candidate against the module as soon as it is there (the default)",
+    ),
+    _option("--no-check", dest="check", action="store_false", help="leave the check out"),
+    _option(
+        "--benchmark",
+        action="store_true",
+        default=None,
+        help="time a correct candidate too, where a GPU is",
+    ),
+    _option(
+        "--temperature",
+        type=float,
+        metavar="T",
+        help="sampling temperature; 0 is greedy (default: the model's profile)",
+    ),
+    _option("--top-p", type=float, metavar="P", help="nucleus sampling: probability mass kept"),
+    _option(
+        "--max-new-tokens", type=int, metavar="N", help="longest reply, in tokens of the model"
+    ),
+    _option("--seed", type=int, metavar="N", help="makes sampling repeatable"),
+    _option(
+        "--inputs",
+        metavar="EXPR",
+        help="forward()'s arguments: an expression, or names of live tensors "
+        "(default: the cell's get_inputs())",
+    ),
+    _option(
+        "--init",
+        metavar="EXPR",
+        help="the constructor's arguments (default: the cell's get_init_inputs())",
+    ),
+    _option("--name", metavar="CLASS", help="which class of the cell to translate"),
+    _option(
+        "--device",
+        choices=("auto", "cpu", "cuda"),
+        help="where the check runs (default: the best device there is)",
+    ),
+    _option("--timeout", type=float, metavar="S", help="seconds that a check may take (60)"),
+    _option(
+        "--strict",
+        action="store_true",
+        default=None,
+        help="raise where the verdict is anything but correct",
+    ),
+    _option(
+        "--into",
+        metavar="NAME",
+        notebook_only=True,
+        help="name to which the result is bound in the notebook (default: _kernelllm)",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for, with defaults filled in and everything checked."""
+
+    model: str = "starter"
+    check: bool = True
+    benchmark: bool = False
+    sampling: Sampling = field(default_factory=Sampling)
+    inputs: str | None = None
+    init: str | None = None
+    class_name: str | None = None
+    device: str = "auto"
+    timeout_s: float = 60.0
+    strict: bool = False
+    into: str = "_kernelllm"
+
+    @property
+    def check_options(self) -> CheckOptions | None:
+        return CheckOptions(self.device, self.timeout_s) if self.check else None
+
+
+def request_from(
+    arguments: argparse.Namespace, defaults: Mapping[str, Any] | None = None
+) -> Request:
+    """Parsed options as a request; ``defaults`` stand in for what was not given.
+
+    Raises :class:`UsageError` for values outside their range.
+    """
+    given = {name: value for name, value in vars(arguments).items() if value is not None}
+    chosen = {**{k: v for k, v in (defaults or {}).items() if v is not None}, **given}
+    sampling = Sampling(
+        temperature=chosen.get("temperature"),
+        top_p=chosen.get("top_p"),
+        max_new_tokens=chosen.get("max_new_tokens"),
+        seed=chosen.get("seed"),
+    )
+    _check_sampling(sampling)
+    request = Request(
+        model=_unquoted(chosen.get("model") or "starter"),
+        check=chosen.get("check", True),
+        benchmark=chosen.get("benchmark", False),
+        sampling=sampling,
+        inputs=_unquoted(chosen.get("inputs")),
+        init=_unquoted(chosen.get("init")),
+        class_name=chosen.get("name"),
+        device=chosen.get("device") or "auto",
+        timeout_s=chosen.get("timeout", 60.0),
+        strict=chosen.get("strict", False),
+        into=chosen.get("into") or "_kernelllm",
+    )
+    if request.timeout_s <= 0:
+        raise UsageError("--timeout takes a number of seconds greater than 0.")
+    if not request.into.isidentifier():
+        raise UsageError(f"--into takes a Python name, not {request.into!r}.")
+    return request
+
+
+def _check_sampling(sampling: Sampling) -> None:
+    if sampling.temperature is not None and not 0 <= sampling.temperature < float("inf"):
+        raise UsageError("--temperature takes 0 (greedy) or a positive number.")
+    if sampling.top_p is not None and not 0 < sampling.top_p <= 1:
+        raise UsageError("--top-p takes a number above 0 and up to 1.")
+    if sampling.max_new_tokens is not None and sampling.max_new_tokens < 1:
+        raise UsageError("--max-new-tokens takes a number of at least 1.")
+
+
+def _unquoted(text: Any) -> Any:
+    """Without the quotes around the whole: IPython's option parser leaves them in place."""
+    if isinstance(text, str) and len(text) >= 2 and text[0] == text[-1] and text[0] in "\"'":
+        return text[1:-1]
+    return text
