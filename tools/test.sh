@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Sets up and runs everything that has to pass: linters, type checkers, unit and browser tests.
+# `tools/test.sh python` (or lint, typescript, browser) runs one part.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+bash tools/setup.sh
+export PATH="$PWD/.venv/bin:$PATH" OMP_NUM_THREADS=1
+
+lint() {
+  ruff check .
+  ruff format --check .
+  mypy
+  jlpm lint:check
+}
+typescript() { jlpm test; }
+python_tests() { pytest tests/python; }
+browser() {
+  if ! command -v "${CHROMIUM:-chromium}" >/dev/null; then
+    if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
+      apt-get update -qq && apt-get install -y -qq chromium >/dev/null
+    else
+      echo "test: no Chromium: install it, or set CHROMIUM to its path" >&2
+      exit 1
+    fi
+  fi
+  pytest tests/browser
+}
+
+case "${1:-all}" in
+  all) lint; typescript; browser; python_tests ;;
+  python) python_tests ;;
+  lint | typescript | browser) "$1" ;;
+  *) echo "usage: tools/test.sh [lint|typescript|python|browser]" >&2; exit 2 ;;
+esac
