@@ -85,7 +85,7 @@ def _gpu() -> Examined:
         )
     except (subprocess.SubprocessError, OSError):
         return Examined("GPU", "missing", "torch does not import", "pip install torch")
-    name, toolkit = (ran.stdout.splitlines() + ["", ""])[:2]
+    name, toolkit = [*ran.stdout.splitlines(), "", ""][:2]
     if name:
         return Examined("GPU", "ok", name)
     remedy = "checks run in Triton's interpreter; timing needs a GPU"

@@ -34,6 +34,10 @@ __all__ = [
 class KernelLLMError(Exception):
     """Base of all errors of this package; its text is one clear message with the remedy."""
 
+    def _render_traceback_(self) -> list[str]:
+        # IPython's protocol: what it shows in place of a traceback, which would only be of ours.
+        return [f"{type(self).__name__}: {self}"]
+
 
 class UsageError(KernelLLMError):
     """Options or arguments that cannot be carried out as given."""

@@ -18,7 +18,7 @@ from typing import Any
 from kernelllm_jupyter.errors import ProblemError, UsageError
 from kernelllm_jupyter.values import Problem
 
-__all__ = ["free_names", "parse_problem"]
+__all__ = ["free_names", "needs_live_values", "parse_problem"]
 
 #: What a cell may use without importing it, because an earlier cell of nearly every PyTorch
 #: notebook does: written before the cell's own text where its name is used and not defined.
@@ -99,6 +99,18 @@ def free_names(source: str) -> set[str]:
             if outer and symbol.is_referenced():
                 used.add(symbol.get_name())
     return {name for name in used - bound if not hasattr(builtins, name) and name != "__file__"}
+
+
+def needs_live_values(expression: str, source: str, names: Mapping[str, Any]) -> bool:
+    """Whether an ``--inputs`` or ``--init`` expression uses objects of the notebook, tensors say,
+    that no line of source could stand for. Raises :class:`UsageError` where it is no expression.
+    """
+    tree = _expression(expression, "--inputs or --init")
+    defined = _defined(_parse(_without_ipython_lines(source), source))
+    return any(
+        name not in defined and name in names and _line_for(name, names) is None
+        for name in free_names(ast.unparse(tree))
+    )
 
 
 def _scopes(table: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:

@@ -46,7 +46,7 @@ class Report:
     """All that the panel shows, at one moment.
 
     ``code`` is the candidate that ``verdict`` and ``timing`` speak of; ``message`` says what is
-    happening now, or what went wrong.
+    happening now, or what went wrong; ``note`` is worth knowing and stands at the end.
     """
 
     stage: Stage
@@ -57,6 +57,7 @@ class Report:
     code: str = ""
     verdict: Verdict | None = None
     timing: Timing | None = None
+    note: str = ""
 
 
 def headline(verdict: Verdict) -> str:
@@ -167,6 +168,8 @@ def report_text(report: Report) -> str:
         lines.append(verdict_text(report.verdict, report.code))
     if report.timing:
         lines.append(timing_text(report.timing))
+    if report.note:
+        lines.append(report.note)
     return "\n".join(lines)
 
 
@@ -182,6 +185,8 @@ def report_html(report: Report) -> str:
         blocks.append(_verdict_html(report.verdict, report.code))
     if report.timing:
         blocks.append(_timing_html(report.timing))
+    if report.note:
+        blocks.append(f'<div class="kllm-note">{html.escape(report.note)}</div>')
     return f'<div class="kllm-report">{"".join(blocks)}</div>'
 
 

@@ -1,0 +1,104 @@
+"""The panel's Check and Benchmark buttons: both act on the generated cell's present text.
+
+The text is asked of the front end (a person may have edited it), then the work runs in a thread,
+so that the Jupyter kernel stays free. One at a time for each panel.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from kernelllm_jupyter.errors import KernelLLMError
+from kernelllm_jupyter.notebook import cell as cells
+from kernelllm_jupyter.notebook.panel import View
+from kernelllm_jupyter.options import Request
+from kernelllm_jupyter.report import Report
+from kernelllm_jupyter.translate import Checked, Checking, CheckOptions, check_events
+from kernelllm_jupyter.values import Problem
+
+__all__ = ["Recheck"]
+
+
+class Recheck:
+    """What the buttons do; ``report`` is what the panel last settled on."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        request: Request,
+        front: Any,
+        settle: Callable[[Report], None],
+    ):
+        self._problem = problem
+        self._request = request
+        self._front = front
+        self._settle = settle
+        self._busy = threading.Lock()
+        self.view: View | None = None
+        self.report = Report("done", request.model)
+
+    def check(self) -> None:
+        self._start(self._check)
+
+    def benchmark(self) -> None:
+        self._start(self._benchmark)
+
+    def _start(self, work: Callable[[str], Report]) -> None:
+        if not self._busy.acquire(blocking=False):
+            return
+        self._show(stage="checking", message="Reading the cell …", verdict=None, timing=None)
+        if self._front is None:
+            self._in_background(work, self.report.code)
+            return
+
+        def received(source: str | None) -> None:
+            # A front end that is gone, or a cell that was deleted, leaves what was generated.
+            self._in_background(work, self.report.code if source is None else source)
+
+        cells.read_generated(self._front, received)
+
+    def _in_background(self, work: Callable[[str], Report], code: str) -> None:
+        def run() -> None:
+            try:
+                self._settle(work(code))
+            except KernelLLMError as error:
+                self._settle(replace(self.report, code=code, stage="failed", message=str(error)))
+            finally:
+                self._busy.release()
+
+        threading.Thread(target=run, name="kernelllm-recheck", daemon=True).start()
+
+    def _check(self, code: str) -> Report:
+        options = CheckOptions(self._request.device, self._request.timeout_s)
+        for event in check_events(self._problem, code, options):
+            if isinstance(event, Checking):
+                self._show(stage="checking", message=event.message, code=code)
+            elif isinstance(event, Checked):
+                return replace(
+                    self.report,
+                    stage="done",
+                    message="",
+                    code=code,
+                    verdict=event.verdict,
+                    timing=None,
+                )
+        raise AssertionError("a check ends with its verdict")
+
+    def _benchmark(self, code: str) -> Report:
+        from kernelllm_jupyter.verify.benchmark import benchmark
+
+        def progress(message: str) -> None:
+            self._show(stage="timing", message=message, code=code)
+
+        timing = benchmark(self._problem, code, progress=progress)
+        verdict = self.report.verdict if code == self.report.code else None
+        return replace(
+            self.report, stage="done", message="", code=code, verdict=verdict, timing=timing
+        )
+
+    def _show(self, **changes: Any) -> None:
+        if self.view is not None:
+            self.view.show(replace(self.report, **changes))

@@ -1,0 +1,239 @@
+"""One run of ``%%kernelllm``: events in, a cell and a panel out.
+
+Everything that has to be decided is decided below this layer; here it is carried to the front
+end, and whatever happens (an interrupt, a dead engine, a module that does not run) the text that
+had arrived stays in its cell and the panel says what happened.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from typing import Any
+
+from kernelllm_jupyter.engines import get_engine
+from kernelllm_jupyter.errors import KernelLLMError, UsageError
+from kernelllm_jupyter.notebook import cell as cells
+from kernelllm_jupyter.notebook.panel import PrintedPanel, View, WidgetPanel
+from kernelllm_jupyter.notebook.recheck import Recheck
+from kernelllm_jupyter.options import STARTER_HINT, Request
+from kernelllm_jupyter.problem import needs_live_values, parse_problem
+from kernelllm_jupyter.prompts import profile_for
+from kernelllm_jupyter.report import Report, headline
+from kernelllm_jupyter.translate import (
+    Checked,
+    Checking,
+    Event,
+    Finished,
+    Generated,
+    Loading,
+    Wrote,
+    translate,
+)
+from kernelllm_jupyter.values import Problem, Translation
+
+__all__ = ["NotCorrect", "Stopped", "translate_in_notebook"]
+
+
+class Stopped(KeyboardInterrupt):
+    """The user stopped a translation; what had arrived is kept."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [str(self)]
+
+
+class NotCorrect(KernelLLMError):
+    """``--strict``: the verdict is anything but correct."""
+
+
+def translate_in_notebook(shell: Any, request: Request, source: str) -> Translation:
+    """Translate ``source`` below the executing cell and bind the result in the user's namespace.
+
+    Raises what :func:`kernelllm_jupyter.translate.translate` raises, :class:`Stopped` after an
+    interrupt, and :class:`NotCorrect` with ``--strict``.
+    """
+    problem = _problem(shell, request, source)
+    profile = profile_for(request.model)
+    profile.prompt(problem)
+    engine = get_engine(request.model)
+    run = _Run(shell, request, problem)
+    try:
+        for event in translate(
+            problem, engine, profile, sampling=request.sampling, check=request.check_options
+        ):
+            run.take(event)
+    except KeyboardInterrupt:
+        raise Stopped(run.stop()) from None
+    except KernelLLMError as error:
+        run.fail(error)
+        raise
+    translation = run.end()
+    shell.user_ns[request.into] = translation
+    verdict = translation.verdict
+    if request.strict and not (verdict and verdict.correct):
+        raise NotCorrect(headline(verdict) if verdict else "Not checked.")
+    return translation
+
+
+class _Run:
+    """What the notebook shows of one translation, kept up with its events."""
+
+    def __init__(self, shell: Any, request: Request, problem: Problem):
+        front = cells.front_end()
+        self._cell = cells.CellStream(front) if front else cells.FallbackCell(shell)
+        self._finished_cell = False
+        self._text: list[str] = []
+        self._translation: Translation | None = None
+        self._request = request
+        note = STARTER_HINT if request.model == "starter" else ""
+        self._report = Report("loading", request.model, "Starting …", note=note)
+        self._view: View
+        if hasattr(shell, "kernel"):
+            recheck = Recheck(problem, request, front, self._show_settled)
+            self._view = WidgetPanel(recheck.check, recheck.benchmark)
+            recheck.view = self._view
+            self._recheck: Recheck | None = recheck
+        else:
+            self._view = PrintedPanel()
+            self._recheck = None
+        self._view.open(self._report)
+
+    def take(self, event: Event) -> None:
+        if isinstance(event, Loading):
+            self._show(message=event.progress.message)
+        elif isinstance(event, Wrote):
+            self._text.append(event.code)
+            self._cell.write(event.code)
+            self._show(
+                stage="generating",
+                message="Writing …",
+                tokens=event.tokens,
+                seconds=event.seconds,
+            )
+        elif isinstance(event, Generated):
+            candidate = event.candidate
+            self._finish_cell(candidate.code, "complete")
+            self._show(stage="done", message="", code=candidate.code, tokens=candidate.tokens)
+        elif isinstance(event, Checking):
+            self._show(stage="checking", message=event.message)
+        elif isinstance(event, Checked):
+            self._show(verdict=event.verdict)
+        elif isinstance(event, Finished):
+            self._translation = event.translation
+
+    def end(self) -> Translation:
+        translation = self._translation
+        assert translation is not None
+        if self._request.benchmark:
+            translation = self._time(translation)
+        self._settle(stage="done", message="" if translation.verdict else "Not checked")
+        return translation
+
+    def _time(self, translation: Translation) -> Translation:
+        from kernelllm_jupyter.verify.benchmark import benchmark
+
+        self._show(stage="timing", message="Timing …")
+        timing = benchmark(translation.problem, translation.code)
+        self._report = replace(self._report, timing=timing)
+        return replace(translation, timing=timing)
+
+    def stop(self) -> str:
+        """Keep what there is after an interrupt; returns what to tell the user."""
+        if self._report.code:
+            message = "The check was stopped; the code stays in the cell below."
+        elif self._text:
+            message = "Stopped; the text so far stays in the cell below."
+        else:
+            message = "Stopped before any text had arrived."
+        self._keep_text("stopped")
+        self._settle(stage="stopped", message=message)
+        return message
+
+    def fail(self, error: KernelLLMError) -> None:
+        self._keep_text("failed")
+        self._settle(stage="failed", message=str(error))
+
+    def _keep_text(self, status: str) -> None:
+        text = "".join(self._text)
+        if text:
+            self._finish_cell(text, status)
+            self._report = replace(self._report, code=text)
+
+    def _finish_cell(self, text: str, status: str) -> None:
+        if not self._finished_cell:
+            self._finished_cell = True
+            self._cell.finish(text, status)
+
+    def _show(self, **changes: Any) -> None:
+        self._report = replace(self._report, **changes)
+        self._view.show(self._report)
+
+    def _settle(self, **changes: Any) -> None:
+        self._show_settled(replace(self._report, **changes))
+
+    def _show_settled(self, report: Report) -> None:
+        self._report = report
+        if self._recheck:
+            self._recheck.report = report
+        self._view.settle(report)
+
+
+# --- the problem, with live values of the notebook ---------------------------------------------
+
+
+def _problem(shell: Any, request: Request, source: str) -> Problem:
+    inputs, live_inputs = _argument(shell, request.inputs, source, "--inputs")
+    init, live_init = _argument(shell, request.init, source, "--init")
+    return parse_problem(
+        source,
+        class_name=request.class_name,
+        inputs=inputs,
+        init=init,
+        live_inputs=live_inputs,
+        live_init=live_init,
+        names=shell.user_ns,
+        require_inputs=request.check or request.benchmark,
+    )
+
+
+def _argument(
+    shell: Any, expression: str | None, source: str, option: str
+) -> tuple[str | None, bytes | None]:
+    """An option's expression: as source where it can be, else its value as bytes."""
+    if expression is None or not source.strip():
+        return expression, None
+    if not needs_live_values(expression, source, shell.user_ns):
+        return expression, None
+    try:
+        value = shell.ev(expression)
+    except Exception as error:
+        raise UsageError(f"{option} {expression}: {type(error).__name__}: {error}") from None
+    return None, _serialized(value, f"{option} {expression}")
+
+
+def _serialized(value: Any, what: str) -> bytes:
+    import torch
+
+    arguments = list(value) if isinstance(value, list | tuple) else [value]
+    buffer = io.BytesIO()
+    try:
+        torch.save(_on_cpu(arguments), buffer)
+        buffer.seek(0)
+        torch.load(buffer, weights_only=True)
+    except Exception as error:
+        raise UsageError(
+            f"{what}: takes tensors, numbers, strings and lists of these ({error})."
+        ) from None
+    return buffer.getvalue()
+
+
+def _on_cpu(value: Any) -> Any:
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        return value.detach().cpu()
+    if isinstance(value, list | tuple):
+        return [_on_cpu(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _on_cpu(item) for key, item in value.items()}
+    return value
