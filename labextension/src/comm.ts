@@ -1,0 +1,116 @@
+import type { ISharedNotebook } from '@jupyter/ydoc';
+import type { Kernel } from '@jupyterlab/services';
+import { findGenerated } from './generated';
+import {
+  IReadReply,
+  IReadRequest,
+  IStreamRequest,
+  NAME,
+  asRequest,
+  asStreamMessage
+} from './protocol';
+import { StreamCell, viewCells } from './streamCell';
+import { Transcript } from './transcript';
+
+/** What a comm needs of the notebook that asked for a translation. */
+export interface IAskingNotebook {
+  sharedModel: ISharedNotebook;
+  /** Calls back right before each save, until the returned function is called. */
+  beforeSave(callback: () => void): () => void;
+}
+
+/** States after which nothing more comes of a stream that has not ended. */
+const LOST: readonly Kernel.Status[] = [
+  'restarting',
+  'autorestarting',
+  'terminating',
+  'dead',
+  'unknown'
+];
+
+/**
+ * Let the Jupyter kernel write to and read from generated cells.
+ *
+ * Every tab on this kernel gets every comm. `find` returns the notebook whose request (by its
+ * session) started the running code, and null in all other tabs; these must leave the comm alone,
+ * as closing it would close it for the tab that asked.
+ */
+export function acceptComms(
+  kernel: Kernel.IKernelConnection,
+  find: (session: string) => IAskingNotebook | null
+): void {
+  kernel.registerCommTarget(NAME, (comm, message) => {
+    const request = asRequest(message.content.data);
+    const notebook = request && find(request.session);
+    if (!notebook) {
+      return;
+    }
+    if (request.op === 'read') {
+      comm.send({ ...readGenerated(notebook.sharedModel, request) });
+      comm.close();
+    } else {
+      receive(kernel, comm, notebook, request);
+    }
+  });
+}
+
+function readGenerated(
+  notebook: ISharedNotebook,
+  request: IReadRequest
+): IReadReply {
+  const found = findGenerated(viewCells(notebook), request.source_cell);
+  return {
+    source: found?.cell.source ?? null,
+    cell: found?.cell.id ?? null,
+    edited: found?.edited ?? false
+  };
+}
+
+function receive(
+  kernel: Kernel.IKernelConnection,
+  comm: Kernel.IComm,
+  notebook: IAskingNotebook,
+  request: IStreamRequest
+): void {
+  const transcript = new Transcript();
+  const cell = new StreamCell(
+    notebook.sharedModel,
+    request.source_cell,
+    request.stream
+  );
+  const forgetSave = notebook.beforeSave(() => cell.mark());
+  let ended = false;
+  const end = () => {
+    if (!ended) {
+      ended = true;
+      forgetSave();
+      kernel.statusChanged.disconnect(onStatus);
+      kernel.disposed.disconnect(end);
+      cell.finish(transcript.text);
+    }
+  };
+  const onStatus = (_: unknown, status: Kernel.Status) => {
+    if (LOST.includes(status)) {
+      end();
+    }
+  };
+  kernel.statusChanged.connect(onStatus);
+  kernel.disposed.connect(end);
+  comm.onMsg = message => {
+    const found = asStreamMessage(message.content.data);
+    if (!found) {
+      return;
+    }
+    if ('op' in found) {
+      cell.replace(found.text);
+      return;
+    }
+    transcript.feed(found);
+    if (transcript.done) {
+      end();
+    } else if (!ended) {
+      cell.show(transcript.text);
+    }
+  };
+  comm.onClose = end;
+}

@@ -1,0 +1,34 @@
+import type {
+  JupyterFrontEnd,
+  JupyterFrontEndPlugin
+} from '@jupyterlab/application';
+import { ICommandPalette } from '@jupyterlab/apputils';
+import { INotebookTracker } from '@jupyterlab/notebook';
+import { ITranslator, nullTranslator } from '@jupyterlab/translation';
+import { addCommands } from './commands';
+import { Notebooks } from './notebooks';
+import { showPanels } from './panelView';
+import { interruptOnStop } from './stopButton';
+
+/** Streams Triton kernels into notebook cells, and offers the translation of a cell. */
+const plugin: JupyterFrontEndPlugin<void> = {
+  id: 'kernelllm-jupyter:plugin',
+  description: 'Translates PyTorch cells to Triton kernels.',
+  autoStart: true,
+  requires: [INotebookTracker],
+  optional: [ICommandPalette, ITranslator],
+  activate: (
+    app: JupyterFrontEnd,
+    tracker: INotebookTracker,
+    palette: ICommandPalette | null,
+    translator: ITranslator | null
+  ) => {
+    const trans = (translator ?? nullTranslator).load('kernelllm_jupyter');
+    new Notebooks(tracker);
+    showPanels(tracker);
+    interruptOnStop(tracker);
+    addCommands(app, tracker, palette, trans);
+  }
+};
+
+export default plugin;

@@ -1,0 +1,105 @@
+import type { ISessionContext } from '@jupyterlab/apputils';
+import type { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
+import { IRenderMimeRegistry, MimeModel } from '@jupyterlab/rendermime';
+import type { IRenderMime } from '@jupyterlab/rendermime-interfaces';
+import { Panel, Widget } from '@lumino/widgets';
+
+const PANEL_MIME = 'application/vnd.kernelllm.panel+json';
+const WIDGET_MIME = 'application/vnd.jupyter.widget-view+json';
+
+/** Before the widgets' own -10, so that our form wins where an output offers both. */
+const RANK = -20;
+
+/** Render our panels in every notebook: live while the Jupyter kernel has them, else static. */
+export function showPanels(tracker: INotebookTracker): void {
+  const register = ({ content, sessionContext }: NotebookPanel) =>
+    // The notebook's own registry, since only that one knows the notebook's widgets.
+    content.rendermime.addFactory(
+      {
+        safe: true,
+        mimeTypes: [PANEL_MIME],
+        createRenderer: () => new PanelView(content.rendermime, sessionContext)
+      },
+      RANK
+    );
+  tracker.forEach(register);
+  tracker.widgetAdded.connect((_, panel) => {
+    register(panel);
+  });
+}
+
+/**
+ * The panel under a cell: its ipywidgets view where there is one, else the static form.
+ *
+ * Without the widget's model (a notebook opened anew, a restarted kernel) the widgets' renderer
+ * says "model not found"; it stays hidden until it really holds a view.
+ */
+class PanelView extends Panel implements IRenderMime.IRenderer {
+  constructor(
+    private readonly rendermime: IRenderMimeRegistry,
+    private readonly sessionContext: ISessionContext
+  ) {
+    super();
+    this.addClass('kllm-output');
+    this.fixed = rendermime.createRenderer('text/html');
+    this.addWidget(this.fixed);
+    sessionContext.connectionStatusChanged.connect(this.onConnection, this);
+  }
+
+  async renderModel(model: IRenderMime.IMimeModel): Promise<void> {
+    // Never trusted: the static form is sanitised wherever it comes from.
+    const data = { 'text/html': model.data['text/html'] ?? '' };
+    await this.fixed.renderModel(new MimeModel({ data, trusted: false }));
+    const id = JSON.stringify(model.data[WIDGET_MIME] ?? null);
+    if (id !== this.shownId || !this.isLive) {
+      this.shownId = id;
+      this.model = model.trusted && id !== 'null' ? model : null;
+      this.renderLive();
+    }
+  }
+
+  override dispose(): void {
+    this.observer.disconnect();
+    this.sessionContext.connectionStatusChanged.disconnect(
+      this.onConnection,
+      this
+    );
+    super.dispose();
+  }
+
+  private get isLive(): boolean {
+    return this.live instanceof Panel && this.live.widgets.length > 0;
+  }
+
+  private renderLive(): void {
+    this.live?.dispose();
+    this.live = null;
+    this.observer.disconnect();
+    if (this.model && this.rendermime.getFactory(WIDGET_MIME)) {
+      const live = this.rendermime.createRenderer(WIDGET_MIME);
+      this.live = live;
+      this.addWidget(live);
+      this.observer.observe(live.node, { childList: true });
+      void live.renderModel(this.model);
+    }
+    this.choose();
+  }
+
+  private onConnection(_: unknown, status: string): void {
+    // A renderer of widgets made without a kernel does not notice the kernel that comes later.
+    if (status === 'connected' && !this.isLive) {
+      this.renderLive();
+    }
+  }
+
+  private choose(): void {
+    this.fixed.setHidden(this.isLive);
+    this.live?.setHidden(!this.isLive);
+  }
+
+  private readonly fixed: IRenderMime.IRenderer & Widget;
+  private live: (IRenderMime.IRenderer & Widget) | null = null;
+  private model: IRenderMime.IMimeModel | null = null;
+  private shownId = '';
+  private readonly observer = new MutationObserver(() => this.choose());
+}

@@ -1,0 +1,136 @@
+/**
+ * What the Jupyter kernel and the front end say to each other about a generated cell.
+ *
+ * `kernelllm_jupyter/notebook/cell.py` is the other side: change both together. This file knows
+ * no JupyterLab; everything that comes over the wire passes one of the guards below.
+ */
+
+/** Name of the comm target, of the marker in execute metadata and of the cell metadata. */
+export const NAME = 'kernelllm';
+
+/** Version of this protocol; the kernel falls back to plain output where it differs. */
+export const VERSION = 1;
+
+/** Tells the kernel, in each execute request's metadata, that this extension listens. */
+export const MARKER = { v: VERSION } as const;
+
+/** Opening data: a cell's text is about to come. */
+export interface IStreamRequest {
+  v: number;
+  op: 'stream';
+  stream: string;
+  source_cell: string;
+  session: string;
+}
+
+/** Opening data: the kernel asks for the present text of the cell generated from `source_cell`. */
+export interface IReadRequest {
+  v: number;
+  op: 'read';
+  source_cell: string;
+  session: string;
+}
+
+export type Request = IStreamRequest | IReadRequest;
+
+/** Some more text. Pieces are numbered from 0. */
+export interface IPiece {
+  seq: number;
+  text: string;
+}
+
+export type Status = 'complete' | 'stopped' | 'failed';
+
+/** The end of the text, with the whole of it, since the server may drop pieces. */
+export interface IEnd {
+  seq: number;
+  done: true;
+  text: string;
+  status: Status;
+}
+
+/** Another text for a finished cell, taken only where nobody changed the cell since. */
+export interface IReplacement {
+  op: 'replace';
+  text: string;
+}
+
+export type StreamMessage = IPiece | IEnd | IReplacement;
+
+/** The answer to a read request; `source` is null where there is no such cell (any more). */
+export interface IReadReply {
+  source: string | null;
+  cell: string | null;
+  edited: boolean;
+}
+
+/** What a generated cell remembers in its notebook metadata, under {@link NAME}. */
+export interface ICellMark {
+  /** The cell that asked for the translation. */
+  source_cell: string;
+  /** The marked cell itself: a copy of it takes the metadata along, but is a person's cell. */
+  cell: string;
+  stream: string;
+  fingerprint: string;
+}
+
+type Fields = Record<string, unknown>;
+
+function fields(value: unknown): Fields | null {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+    ? (value as Fields)
+    : null;
+}
+
+/** The request in a comm's opening data, or null where it is not one that we know. */
+export function asRequest(value: unknown): Request | null {
+  const found = fields(value);
+  if (
+    !found ||
+    found.v !== VERSION ||
+    typeof found.source_cell !== 'string' ||
+    typeof found.session !== 'string'
+  ) {
+    return null;
+  }
+  if (found.op === 'read') {
+    return found as unknown as IReadRequest;
+  }
+  return found.op === 'stream' && typeof found.stream === 'string'
+    ? (found as unknown as IStreamRequest)
+    : null;
+}
+
+const STATUSES: readonly unknown[] = ['complete', 'stopped', 'failed'];
+
+/** A message of an open stream, or null where it is not one that we know. */
+export function asStreamMessage(value: unknown): StreamMessage | null {
+  const found = fields(value);
+  if (!found || typeof found.text !== 'string') {
+    return null;
+  }
+  if (found.op === 'replace') {
+    return found as unknown as IReplacement;
+  }
+  if (!Number.isInteger(found.seq)) {
+    return null;
+  }
+  if (found.done === undefined) {
+    return found as unknown as IPiece;
+  }
+  return found.done === true && STATUSES.includes(found.status)
+    ? (found as unknown as IEnd)
+    : null;
+}
+
+/** The mark of a generated cell, or null for any other cell. */
+export function asCellMark(value: unknown): ICellMark | null {
+  const found = fields(value);
+  return found &&
+    typeof found.source_cell === 'string' &&
+    typeof found.cell === 'string' &&
+    typeof found.stream === 'string' &&
+    typeof found.fingerprint === 'string'
+    ? (found as unknown as ICellMark)
+    : null;
+}

@@ -1,0 +1,189 @@
+import type { ISharedCell, ISharedNotebook, YCodeCell } from '@jupyter/ydoc';
+import { UUID } from '@lumino/coreutils';
+import { ICellView, chooseTarget, commonPrefix, fingerprint } from './generated';
+import { ICellMark, NAME } from './protocol';
+
+/** How much of the last text must still end the cell for more to be put after it. */
+const TAIL = 40;
+
+/** Yjs' default; also what JupyterLab leaves in place. */
+const CAPTURE_TIMEOUT_MS = 500;
+
+/** The cells of a notebook as {@link chooseTarget} and its like see them. */
+export function viewCells(notebook: ISharedNotebook): ICellView[] {
+  return notebook.cells.map(cell => ({
+    id: cell.id,
+    cell_type: cell.cell_type,
+    source: cell.source,
+    mark: cell.getMetadata(NAME)
+  }));
+}
+
+/**
+ * Writes one stream of text into the notebook's generated cell.
+ *
+ * It speaks to the shared model only (so it works with real-time collaboration and never touches
+ * focus, selection or scrolling) and looks its cell up by id on every write: the cell may have
+ * been moved or deleted, or the notebook closed, in between. The cell is made, or the earlier text
+ * replaced, with the first text that comes; a stream without any text changes nothing.
+ */
+export class StreamCell {
+  constructor(
+    private readonly notebook: ISharedNotebook,
+    private readonly sourceCell: string,
+    private readonly stream: string
+  ) {}
+
+  /** Show `text`, all that is known so far, with the next frame. */
+  show(text: string): void {
+    this.wanted = text;
+    if (document.hidden) {
+      // A hidden tab gets no animation frames.
+      this.flush();
+    } else if (!this.frame) {
+      this.frame = requestAnimationFrame(() => this.flush());
+    }
+  }
+
+  /** Show `text` at once and for good. */
+  finish(text: string): void {
+    this.wanted = text;
+    this.flush();
+    this.release();
+  }
+
+  /** Put `text` in the place of the finished text, where the cell still holds that one. */
+  replace(text: string): void {
+    const cell = this.cell();
+    if (cell && cell.source === this.shown) {
+      this.group(cell);
+      this.write(cell, text);
+      this.release();
+    }
+  }
+
+  /** Let the notebook's metadata know the text as it is now: called before it is saved, too. */
+  mark(): void {
+    const cell = this.cell();
+    if (cell) {
+      const mark: ICellMark = {
+        source_cell: this.sourceCell,
+        cell: cell.id,
+        stream: this.stream,
+        fingerprint: fingerprint(this.shown)
+      };
+      cell.setMetadata(NAME, { ...mark });
+    }
+  }
+
+  private flush(): void {
+    cancelAnimationFrame(this.frame);
+    this.frame = 0;
+    if (this.notebook.isDisposed || this.wanted === this.shown) {
+      return;
+    }
+    const cell = this.id === null ? this.begin() : this.cell();
+    if (!cell) {
+      return;
+    }
+    this.group(cell);
+    if (cell.source === this.expected) {
+      this.write(cell, this.wanted);
+    } else {
+      this.writeAround(cell);
+    }
+  }
+
+  /** The cell that this stream is to write to, made or taken over now. */
+  private begin(): ISharedCell {
+    const target = chooseTarget(viewCells(this.notebook), this.sourceCell);
+    if (target.kind === 'insert') {
+      return this.insert(target.index);
+    }
+    this.id = target.id;
+    const cell = this.cell() as YCodeCell;
+    this.expected = cell.source;
+    // What the earlier code printed is not what this code prints.
+    cell.setOutputs([]);
+    cell.execution_count = null;
+    return cell;
+  }
+
+  private insert(index: number): ISharedCell {
+    this.id = UUID.uuid4();
+    this.shown = '';
+    this.expected = '';
+    const cell = this.notebook.insertCell(index, {
+      cell_type: 'code',
+      id: this.id,
+      source: '',
+      metadata: {}
+    });
+    this.mark();
+    return cell;
+  }
+
+  /** Somebody typed into the cell while it is being written: lose neither text. */
+  private writeAround(cell: ISharedCell): void {
+    const more = this.wanted.startsWith(this.shown)
+      ? this.wanted.slice(this.shown.length)
+      : '';
+    if (this.shown && cell.source.endsWith(this.shown.slice(-TAIL))) {
+      const end = cell.source.length;
+      cell.updateSource(end, end, more);
+      this.shown = this.wanted;
+      this.expected = cell.source;
+      return;
+    }
+    // The end is gone or changed (an undo, say): that cell is theirs now, go on in a new one.
+    this.mark();
+    this.release();
+    const at = this.notebook.cells.findIndex(one => one.id === cell.id);
+    const next = this.insert(at + 1);
+    this.group(next);
+    this.write(next, this.wanted);
+  }
+
+  private write(cell: ISharedCell, text: string): void {
+    const source = cell.source;
+    const same = commonPrefix(source, text);
+    cell.updateSource(same, source.length, text.slice(same));
+    this.shown = text;
+    this.expected = text;
+  }
+
+  private cell(): ISharedCell | null {
+    if (this.notebook.isDisposed || this.id === null) {
+      return null;
+    }
+    return this.notebook.cells.find(cell => cell.id === this.id) ?? null;
+  }
+
+  /** Make all writes one undo step, whatever pauses lie between them. */
+  private group(cell: ISharedCell): void {
+    // A moved cell is a new object with a new undo history, hence the look at every write.
+    const undo = (cell as YCodeCell).undoManager;
+    if (undo && undo !== this.undo) {
+      undo.stopCapturing();
+      undo.captureTimeout = Number.MAX_SAFE_INTEGER;
+      this.undo = undo;
+    }
+  }
+
+  private release(): void {
+    this.mark();
+    if (this.undo) {
+      this.undo.captureTimeout = CAPTURE_TIMEOUT_MS;
+      this.undo.stopCapturing();
+      this.undo = null;
+    }
+  }
+
+  private id: string | null = null;
+  private frame = 0;
+  /** What is to stand in the cell, what we put there, and what the cell held after that. */
+  private wanted = '';
+  private shown = '';
+  private expected = '';
+  private undo: YCodeCell['undoManager'] = null;
+}
