@@ -106,7 +106,7 @@ def translate(
     *,
     sampling: Sampling | None = None,
     check: CheckOptions | None = None,
-) -> Iterator[Event]:
+) -> Generator[Event, None, None]:
     """Translate ``problem`` with one candidate; check it unless ``check`` is None.
 
     Raises ``UnsupportedModule`` before anything is loaded where the profile refuses the module,

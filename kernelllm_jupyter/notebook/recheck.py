@@ -29,7 +29,7 @@ class Recheck:
         self,
         problem: Problem,
         request: Request,
-        front: Any,
+        front: cells.FrontEnd | None,
         settle: Callable[[Report], None],
     ):
         self._problem = problem
@@ -54,11 +54,12 @@ class Recheck:
             self._in_background(work, self.report.code)
             return
 
-        def received(source: str | None) -> None:
+        def received(reply: cells.ReadReply) -> None:
             # A front end that is gone, or a cell that was deleted, leaves what was generated.
-            self._in_background(work, self.report.code if source is None else source)
+            code = self.report.code if reply.source is None else reply.source
+            self._in_background(work, code)
 
-        cells.read_generated(self._front, received)
+        cells.read_generated(self._front.cell_id, received)
 
     def _in_background(self, work: Callable[[str], Report], code: str) -> None:
         def run() -> None:

@@ -7,6 +7,7 @@ had arrived stays in its cell and the panel says what happened.
 
 from __future__ import annotations
 
+import contextlib
 import io
 from dataclasses import replace
 from typing import Any
@@ -57,11 +58,14 @@ def translate_in_notebook(shell: Any, request: Request, source: str) -> Translat
     profile.prompt(problem)
     engine = get_engine(request.model)
     run = _Run(shell, request, problem)
+    events = translate(
+        problem, engine, profile, sampling=request.sampling, check=request.check_options
+    )
     try:
-        for event in translate(
-            problem, engine, profile, sampling=request.sampling, check=request.check_options
-        ):
-            run.take(event)
+        # Closed here and now after an interrupt: that is what cancels engine and worker.
+        with contextlib.closing(events):
+            for event in events:
+                run.take(event)
     except KeyboardInterrupt:
         raise Stopped(run.stop()) from None
     except KernelLLMError as error:
@@ -79,8 +83,8 @@ class _Run:
     """What the notebook shows of one translation, kept up with its events."""
 
     def __init__(self, shell: Any, request: Request, problem: Problem):
-        front = cells.front_end()
-        self._cell = cells.CellStream(front) if front else cells.FallbackCell(shell)
+        # Opened with the first text: until then the cell of an earlier run stays as it is.
+        self._cell: cells.GeneratedCell | None = None
         self._finished_cell = False
         self._text: list[str] = []
         self._translation: Translation | None = None
@@ -89,7 +93,7 @@ class _Run:
         self._report = Report("loading", request.model, "Starting …", note=note)
         self._view: View
         if hasattr(shell, "kernel"):
-            recheck = Recheck(problem, request, front, self._show_settled)
+            recheck = Recheck(problem, request, cells.front_end(), self._show_settled)
             self._view = WidgetPanel(recheck.check, recheck.benchmark)
             recheck.view = self._view
             self._recheck: Recheck | None = recheck
@@ -103,6 +107,8 @@ class _Run:
             self._show(message=event.progress.message)
         elif isinstance(event, Wrote):
             self._text.append(event.code)
+            if self._cell is None:
+                self._cell = cells.open_cell()
             self._cell.write(event.code)
             self._show(
                 stage="generating",
@@ -153,16 +159,17 @@ class _Run:
         self._keep_text("failed")
         self._settle(stage="failed", message=str(error))
 
-    def _keep_text(self, status: str) -> None:
+    def _keep_text(self, status: cells.Status) -> None:
         text = "".join(self._text)
         if text:
             self._finish_cell(text, status)
             self._report = replace(self._report, code=text)
 
-    def _finish_cell(self, text: str, status: str) -> None:
-        if not self._finished_cell:
+    def _finish_cell(self, text: str, status: cells.Status) -> None:
+        if self._cell is not None and not self._finished_cell:
             self._finished_cell = True
             self._cell.finish(text, status)
+            self._cell.close()
 
     def _show(self, **changes: Any) -> None:
         self._report = replace(self._report, **changes)
