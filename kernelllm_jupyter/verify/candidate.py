@@ -1,0 +1,192 @@
+"""The candidate's side of a check: build ``ModelNew``, run it when told, hand back raw results.
+
+Runs in a process of its own; nothing here decides anything. The referee, whose process never
+holds the candidate's code, sends inputs and weights and compares what comes back.
+"""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from kernelllm_jupyter.verify.audit import Launches, Operators
+from kernelllm_jupyter.verify.child import (
+    execute,
+    failure_line,
+    failure_text,
+    root_cause,
+)
+from kernelllm_jupyter.verify.protocol import Closed, Message, receive, send
+from kernelllm_jupyter.verify.tensors import Blob, Foreign, leaves, pack, unpack
+
+__all__ = ["serve"]
+
+
+@dataclass
+class Entrant:
+    """A built candidate, and what must survive from one run to the next."""
+
+    model: torch.nn.Module
+    path: Path
+    device: str
+    launches: Launches
+    inputs: list[Any] | None = None
+    #: The tensors that the run before returned, with their values at that time.
+    returned: list[tuple[torch.Tensor, torch.Tensor]] | None = None
+
+
+def serve(wire: socket.socket, folder: Path, device: str, launches: Launches) -> None:
+    """Answer the referee's messages until it closes the wire."""
+    path = folder / "candidate.py"
+    entrant: Entrant | None = None
+    while True:
+        try:
+            message = receive(wire)
+        except Closed:
+            return
+        try:
+            if message.header["do"] == "build":
+                entrant, header, blobs = _build(message, path, device, launches)
+            else:
+                assert entrant is not None
+                header, blobs = _run(entrant, message)
+        except BaseException as error:
+            header, blobs = {"failed": _failure(error, path)}, []
+        send(wire, header, blobs)
+
+
+def _build(
+    message: Message, path: Path, device: str, launches: Launches
+) -> tuple[Entrant, dict[str, Any], list[Blob]]:
+    request = message.header
+    module = execute(request["code"], path)
+    entry = getattr(module, "ModelNew", None)
+    if not (isinstance(entry, type) and issubclass(entry, torch.nn.Module)):
+        raise NoModelNew("The code defines no class ModelNew that derives from torch.nn.Module.")
+    args, kwargs = unpack(request["init"], message.blobs)
+    torch.manual_seed(request["seed"])
+    launches.start(disabled=False, operators=None)
+    model = entry(*args, **kwargs)
+    if device != "cpu":
+        model = model.to(device)
+    entrant = Entrant(model, path, device, launches)
+    blobs: list[Blob] = []
+    header = {"state": pack(_state(model), blobs), "training": model.training}
+    return entrant, header, blobs
+
+
+class NoModelNew(Exception):
+    """The source has no class to build."""
+
+
+def _state(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {
+        name: value
+        for name, value in model.state_dict(keep_vars=True).items()
+        if isinstance(value, torch.Tensor)
+    }
+
+
+def _run(entrant: Entrant, message: Message) -> tuple[dict[str, Any], list[Blob]]:
+    request = message.header
+    model = entrant.model
+    if request["training"] is not None:
+        model.train(request["training"])
+    with torch.no_grad():
+        if request["state"] is not None:
+            own = _state(model)
+            for name, value in unpack(request["state"], message.blobs).items():
+                own[name].copy_(value)
+        inputs = _placed(entrant, unpack(request["inputs"], message.blobs, entrant.device))
+        operators = Operators()
+        entrant.launches.start(disabled=not request["launch"], operators=operators)
+        torch.manual_seed(request["seed"])
+        with operators:
+            outputs = model(*inputs)
+        _synchronize(entrant.device)
+    stale = _changed(entrant.returned)
+    tensors = [leaf for _, leaf in leaves(outputs) if type(leaf) is torch.Tensor]
+    entrant.returned = [(tensor, tensor.detach().clone()) for tensor in tensors]
+    blobs: list[Blob] = []
+    header = {
+        "outputs": pack(outputs, blobs),
+        "inputs": pack(inputs, blobs),
+        "state": pack(_state(model), blobs),
+        "launches": dict(entrant.launches.names),
+        "only_copies": entrant.launches.only_copies,
+        "aten": dict(operators.arithmetic),
+        "stale": stale,
+    }
+    return header, blobs
+
+
+def _placed(entrant: Entrant, inputs: list[Any]) -> list[Any]:
+    """The inputs, in the memory of the run before where they fit, so that addresses repeat."""
+    old = entrant.inputs
+    entrant.inputs = inputs
+    if old is None or len(old) != len(inputs):
+        return inputs
+    for index, (before, now) in enumerate(zip(old, inputs, strict=True)):
+        if (
+            isinstance(before, torch.Tensor)
+            and isinstance(now, torch.Tensor)
+            and before.dtype == now.dtype
+            and before.shape == now.shape
+            and before.stride() == now.stride()
+            and now.is_contiguous()
+        ):
+            inputs[index] = before.copy_(now)
+    return inputs
+
+
+def _changed(returned: list[tuple[torch.Tensor, torch.Tensor]] | None) -> bool:
+    """Whether results that were handed out before have been written to since."""
+    return any(
+        not torch.equal(
+            tensor.contiguous().reshape(-1).view(torch.uint8),
+            value.contiguous().reshape(-1).view(torch.uint8),
+        )
+        for tensor, value in returned or ()
+        if tensor.numel() and tensor.shape == value.shape
+    )
+
+
+def _synchronize(device: str) -> None:
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+
+
+def _failure(error: BaseException, path: Path) -> dict[str, Any]:
+    """An exception of the candidate as the referee wants to read it."""
+    cause = root_cause(error)
+    line = failure_line(error, path)
+    message = failure_text(error)
+    if isinstance(cause, NoModelNew):
+        return {"kind": "compile_error", "code": "no_model_new", "message": str(cause)}
+    if isinstance(cause, SyntaxError):
+        return {"kind": "compile_error", "code": "syntax", "message": str(cause), "line": line}
+    if isinstance(cause, Foreign):
+        return {
+            "kind": "rejected",
+            "code": "foreign_output",
+            "message": f"forward() returned a {cause}: plain tensors are expected.",
+        }
+    if isinstance(cause, SystemExit | KeyboardInterrupt):
+        message = f"The code ended its own process ({type(cause).__name__})."
+        return {"kind": "runtime_error", "code": "exit", "message": message, "line": line}
+    if _out_of_memory(cause):
+        return {"kind": "out_of_memory", "code": "memory", "message": message, "line": line}
+    return {"kind": "runtime_error", "code": "exception", "message": message, "line": line}
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    text = str(error)
+    return isinstance(error, RuntimeError | OSError) and (
+        "can't allocate memory" in text or "Cannot allocate memory" in text
+    )

@@ -1,0 +1,130 @@
+"""Is a candidate the same function as the reference? One call, one verdict.
+
+Imports no torch: all that runs the user's or the generated code happens in worker processes.
+"""
+
+from __future__ import annotations
+
+import ast
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from kernelllm_jupyter.errors import ProblemError, UsageError
+from kernelllm_jupyter.values import Finding, Problem, Verdict
+from kernelllm_jupyter.verify.sandbox import available_memory_mb
+from kernelllm_jupyter.verify.worker import worker
+
+__all__ = ["check"]
+
+
+def check(
+    problem: Problem,
+    code: str,
+    *,
+    device: str = "auto",
+    timeout_s: float = 60.0,
+    memory_mb: int | None = None,
+    seed: int = 0,
+    allow_tf32: bool = False,
+    progress: Callable[[str], None] | None = None,
+    cancel: threading.Event | None = None,
+) -> Verdict:
+    """Prove ``code`` against ``problem``, in worker processes of its own.
+
+    ``device`` is ``auto``, ``cpu`` (Triton's interpreter) or ``cuda``; ``timeout_s`` bounds the
+    whole check and ``memory_mb`` what each of its processes may allocate (CPU only). ``progress``
+    is called with what the check does now; setting ``cancel`` ends it.
+
+    Raises :class:`~kernelllm_jupyter.errors.ProblemError` where the reference itself fails,
+    ``WorkerError`` where no worker can be started, ``CheckCancelled`` after ``cancel``. An
+    interrupt ends the worker at once and is raised again.
+    """
+    started = time.monotonic()
+    if timeout_s <= 0:
+        raise UsageError("The timeout must be more than 0 seconds.")
+    unread = _unreadable(code)
+    if unread is not None:
+        return replace(unread, elapsed_ms=(time.monotonic() - started) * 1e3)
+    request, blobs = _request(problem, code, timeout_s, memory_mb, seed, allow_tf32)
+    chosen = worker("cpu")
+    answer = chosen.ask(request, blobs, progress, cancel)
+    return _verdict(answer, "cpu-interpreter", chosen.versions, started)
+
+
+def _unreadable(code: str) -> Verdict | None:
+    """The verdict on code that cannot be the candidate, found without running anything."""
+    try:
+        tree = ast.parse(code)
+    except SyntaxError as error:
+        finding = Finding("syntax", f"The code is not valid Python: {error.msg}.", error.lineno)
+        return Verdict("compile_error", (finding,))
+    except ValueError as error:
+        finding = Finding("syntax", f"The code is not valid Python: {error}.")
+        return Verdict("compile_error", (finding,))
+    mentioned = any(
+        (isinstance(node, ast.ClassDef) and node.name == "ModelNew")
+        or (isinstance(node, ast.Name) and node.id == "ModelNew")
+        or (isinstance(node, ast.alias) and "ModelNew" in (node.name, node.asname))
+        for node in ast.walk(tree)
+    )
+    if not mentioned:
+        finding = Finding("no_model_new", "The code defines no class ModelNew.")
+        return Verdict("compile_error", (finding,))
+    return None
+
+
+def _request(
+    problem: Problem,
+    code: str,
+    timeout_s: float,
+    memory_mb: int | None,
+    seed: int,
+    allow_tf32: bool,
+) -> tuple[dict[str, Any], list[bytes]]:
+    request = {
+        "source": problem.source,
+        "class_name": problem.class_name,
+        "has_inputs": problem.has_inputs,
+        "has_init_inputs": problem.has_init_inputs,
+        "first_line": problem.first_line,
+        "inputs": problem.inputs is not None,
+        "init_inputs": problem.init_inputs is not None,
+        "code": code,
+        "timeout_s": timeout_s,
+        "memory_mb": memory_mb or max(1024, available_memory_mb() * 6 // 10),
+        "seed": seed,
+        "allow_tf32": allow_tf32,
+    }
+    blobs = [blob for blob in (problem.inputs, problem.init_inputs) if blob is not None]
+    return request, blobs
+
+
+def _verdict(
+    answer: dict[str, Any], device: str, versions: dict[str, str], started: float
+) -> Verdict:
+    final = answer["final"]
+    if "problem" in final:
+        raise ProblemError(final["problem"]["message"], final["problem"]["line"])
+    return Verdict(
+        verdict=final["verdict"],
+        reasons=_findings(final.get("reasons", ())),
+        warnings=_findings(final.get("warnings", ())),
+        device=device,
+        trials=final.get("trials"),
+        max_abs_error=final.get("max_abs_error"),
+        error_budget=final.get("error_budget"),
+        launches=final.get("launches"),
+        elapsed_ms=(time.monotonic() - started) * 1e3,
+        versions=dict(versions),
+        not_made=_findings(final.get("not_made", ())),
+        aten=final.get("aten", {}),
+        output=answer["output"],
+        sandbox=tuple(answer["sandbox"]),
+    )
+
+
+def _findings(found: Any) -> tuple[Finding, ...]:
+    return tuple(Finding(item["code"], item["message"], item.get("line")) for item in found)

@@ -1,0 +1,69 @@
+"""What a forked child does on a CPU, and what is set up before the first fork.
+
+The interpreter runs the Triton kernels; CUDA spellings mean the CPU.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from pathlib import Path
+
+import torch
+
+from kernelllm_jupyter.verify import candidate, referee
+from kernelllm_jupyter.verify.audit import Launches
+from kernelllm_jupyter.verify.protocol import Closed, receive, send
+from kernelllm_jupyter.verify.sandbox import limit_memory
+
+__all__ = ["install", "play"]
+
+
+def install() -> Launches:
+    """Mend the interpreter and add missing names; done once, in the server."""
+    from kernelllm_jupyter.verify import compat_inductor, interpreter
+
+    launches = Launches()
+    interpreter.install(launches)
+    compat_inductor.install()
+    _warm_up()
+    return launches
+
+
+def _warm_up() -> None:
+    """Touch what torch sets up on first use, so that no child pays for it."""
+    with torch.no_grad():
+        torch.nn.functional.softmax(torch.nn.Linear(8, 8)(torch.randn(8, 8)), dim=-1).double()
+
+
+def play(
+    role: str,
+    folder: Path,
+    wire: socket.socket,
+    report: socket.socket | None,
+    launches: Launches,
+) -> None:
+    """Be the referee or the candidate of one check."""
+    from kernelllm_jupyter.verify import compat_cuda
+
+    if report is None:
+        compat_cuda.install()
+        candidate.serve(wire, folder, "cpu", launches)
+        return
+    try:
+        message = receive(report)
+    except Closed:
+        return
+    request = message.header
+    limit_memory(int(request["memory_mb"]))
+    compat_cuda.install()
+    outlet = report
+
+    def say(phase: str, doing: str) -> None:
+        send(outlet, {"phase": phase, "doing": doing})
+
+    def seconds_left() -> float:
+        return float(request["deadline"]) - time.monotonic()
+
+    final = referee.judge(wire, request, message.blobs, folder, "cpu", say, seconds_left)
+    send(outlet, {"final": final})

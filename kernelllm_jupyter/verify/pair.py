@@ -1,0 +1,185 @@
+"""Two processes for one check, the referee's and the candidate's, and their certain end.
+
+Made ahead of need (forked from the server on a CPU, spawned where a GPU is), because making them
+costs more than a small check. Each is the leader of a session of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+__all__ = ["OUTPUT_LIMIT", "Pair", "Seat", "sweep"]
+
+#: What a child prints is kept up to this many bytes; the rest is read and dropped.
+OUTPUT_LIMIT = 64 << 10
+
+
+@dataclass
+class Seat:
+    """What one child needs to be started: its role, folder and ends of the sockets."""
+
+    role: str
+    folder: Path
+    output: int
+    wire: socket.socket
+    report: socket.socket | None = None
+
+
+#: Starts the process of a seat and returns its pid.
+Start = Callable[[Seat], int]
+
+
+@dataclass
+class Pair:
+    """A running referee and candidate, idle until the referee gets a request."""
+
+    folder: Path
+    pids: dict[str, int]
+    report: socket.socket
+    outputs: dict[str, int]
+    printed: dict[str, bytearray] = field(default_factory=dict)
+    dropped: int = 0
+    statuses: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def make(cls, start: Start) -> Pair:
+        folder = Path(tempfile.mkdtemp(prefix="kernelllm-check-"))
+        ours, theirs = socket.socketpair()
+        left, right = socket.socketpair()
+        pids, outputs = {}, {}
+        for role, wire, report in (("referee", left, theirs), ("candidate", right, None)):
+            reading, writing = os.pipe()
+            os.set_blocking(reading, False)
+            outputs[role] = reading
+            place = folder / role
+            place.mkdir()
+            try:
+                pids[role] = start(Seat(role, place, writing, wire, report))
+            finally:
+                os.close(writing)
+        for end in (theirs, left, right):
+            end.close()
+        return cls(folder, pids, ours, outputs, {role: bytearray() for role in pids})
+
+    def drain(self) -> None:
+        """Read all that the children printed by now."""
+        for role, output in self.outputs.items():
+            while True:
+                try:
+                    part = os.read(output, 1 << 16)
+                except (BlockingIOError, OSError):
+                    break
+                if not part:
+                    break
+                room = OUTPUT_LIMIT - len(self.printed[role])
+                self.printed[role] += part[:room]
+                self.dropped += max(0, len(part) - room)
+
+    def text(self, role: str) -> str:
+        """What a child printed, bounded."""
+        text = self.printed[role].decode("utf-8", "replace")
+        return f"{text}\n… {self.dropped} more bytes" if self.dropped else text
+
+    def status(self, role: str, patience_s: float) -> int | None:
+        """The wait status of a child that ended by itself; None where it still runs."""
+        deadline = time.monotonic() + patience_s
+        while role not in self.statuses:
+            pid, status = os.waitpid(self.pids[role], os.WNOHANG)
+            if pid:
+                self.statuses[role] = status
+            elif time.monotonic() > deadline:
+                return None
+            else:
+                time.sleep(0.001)
+        return self.statuses[role]
+
+    def end(self) -> None:
+        """Kill both children with their process groups, reap them and remove their folder."""
+        for role, pid in self.pids.items():
+            if role in self.statuses:
+                continue
+            for kill in (os.killpg, os.kill):
+                try:
+                    kill(pid, signal.SIGKILL)
+                except (ProcessLookupError, PermissionError):
+                    continue
+            _, self.statuses[role] = os.waitpid(pid, 0)
+        for role, pid in self.pids.items():
+            _kill_group(pid)
+        self.drain()
+        for output in self.outputs.values():
+            os.close(output)
+        self.report.close()
+        _remove(self.folder)
+
+
+def _kill_group(pid: int) -> None:
+    """The rest of a process group whose leader is dead."""
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        return
+
+
+def _remove(folder: Path) -> None:
+    def unlock(function: Callable[..., object], path: str, _: object) -> None:
+        try:
+            os.chmod(os.path.dirname(path), 0o700)
+            os.chmod(path, 0o700)
+            function(path)
+        except OSError:
+            return
+
+    shutil.rmtree(folder, onerror=unlock)
+
+
+def sweep(known: set[int], patience_s: float = 2.0) -> None:
+    """Kill the orphans that this process adopted: all its children but the ``known`` ones.
+
+    A process that forked twice and left its session escapes a killed process group; when its
+    parent dies it becomes a child of the server, which is a subreaper. Repeated until none is
+    left, since each one killed may leave children of its own.
+    """
+    deadline = time.monotonic() + patience_s
+    while time.monotonic() < deadline:
+        orphans = [pid for pid in _children() if pid not in known]
+        if not orphans:
+            return
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            for pid in orphans:
+                try:
+                    os.kill(pid, number)
+                except ProcessLookupError:
+                    continue
+        for pid in orphans:
+            try:
+                os.waitpid(pid, 0)
+            except ChildProcessError:
+                continue
+
+
+def _children() -> list[int]:
+    """The pids of this process's children."""
+    own = os.getpid()
+    try:
+        text = Path(f"/proc/self/task/{own}/children").read_text()
+        return [int(pid) for pid in text.split()]
+    except OSError:
+        pass
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = int(entry.read_text().rpartition(")")[2].split()[1])
+        except (OSError, ValueError, IndexError):
+            continue
+        if parent == own:
+            found.append(int(entry.parent.name))
+    return found

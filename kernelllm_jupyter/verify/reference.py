@@ -1,0 +1,232 @@
+"""The reference: built by seed, fed, and run in its own precision and in float64.
+
+Runs in the referee's process. Whatever fails here is the user's module, not the candidate, and
+becomes a :class:`ReferenceFailure` with the user's line.
+"""
+
+from __future__ import annotations
+
+import copy
+import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch.overrides import TorchFunctionMode
+
+from kernelllm_jupyter.verify.child import (
+    constructor_arguments,
+    execute,
+    failure_line,
+    failure_text,
+)
+from kernelllm_jupyter.verify.tensors import copied, mapped
+
+__all__ = ["Expectation", "Reference", "ReferenceFailure"]
+
+T = TypeVar("T")
+LOWER = (torch.float32, torch.float16, torch.bfloat16)
+
+
+class ReferenceFailure(Exception):
+    """The user's module could not be built, fed or run."""
+
+    def __init__(self, message: str, line: int | None = None):
+        super().__init__(message)
+        self.line = line
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What the reference makes of one set of inputs and weights.
+
+    ``exact`` is the same in float64 and ``shifted`` in float64 from inputs and weights moved by
+    one rounding each, so that the distance between them says how well the problem is conditioned.
+    Both are None where the module cannot run in float64.
+    """
+
+    outputs: Any
+    exact: Any | None
+    shifted: Any | None
+    inputs_after: list[Any]
+    state_after: dict[str, torch.Tensor]
+
+
+class Reference:
+    """The user's module in the referee's process."""
+
+    def __init__(self, request: dict[str, Any], blobs: list[bytearray], folder: Path, device: str):
+        self.path = folder / "reference.py"
+        self.first_line = int(request["first_line"])
+        self.device = device
+        self.seed = int(request["seed"])
+        self.fixed_inputs = _loaded(blobs[0]) if request["inputs"] else None
+        with self._blamed("cannot be read"):
+            self.module = execute(request["source"], self.path)
+            self.entry = getattr(self.module, request["class_name"])
+        self.init = self._init(request, _loaded(blobs[-1]) if request["init_inputs"] else None)
+        with self._blamed("cannot be built"):
+            torch.manual_seed(self.seed)
+            args, kwargs = copied(self.init)
+            self.model: torch.nn.Module = self.entry(*args, **kwargs).to(device)
+        self.state = self._snapshot(self.model)
+        self.training = self.model.training
+
+    def _init(self, request: dict[str, Any], live: Any) -> tuple[list[Any], dict[str, Any]]:
+        if live is not None:
+            return constructor_arguments(live)
+        if not request["has_init_inputs"]:
+            return [], {}
+        with self._blamed("get_init_inputs() failed"):
+            torch.manual_seed(self.seed)
+            return constructor_arguments(self.module.get_init_inputs())
+
+    def draw(self, seed: int) -> list[Any]:
+        """The positional arguments of ``forward``, fresh by ``seed``."""
+        if self.fixed_inputs is not None:
+            drawn = copied(self.fixed_inputs)
+        else:
+            with self._blamed("get_inputs() failed"):
+                torch.manual_seed(seed)
+                drawn = self.module.get_inputs()
+        if isinstance(drawn, torch.Tensor):
+            drawn = [drawn]
+        if not isinstance(drawn, list | tuple):
+            raise ReferenceFailure(
+                "get_inputs() returned a "
+                f"{type(drawn).__name__}: return the list of forward()'s arguments."
+            )
+        return list(mapped(list(drawn), lambda tensor: tensor.detach().to(self.device)))
+
+    def expect(
+        self, inputs: list[Any], state: dict[str, torch.Tensor] | None, training: bool, seed: int
+    ) -> Expectation:
+        """Run the reference on copies of ``inputs`` with ``state`` (its own where None)."""
+        state = self.state if state is None else state
+        with self._blamed("failed in forward()"):
+            used = copied(inputs)
+            outputs = self._forward(self.model, used, state, training, seed)
+            outputs = copied(outputs)
+            after = self._snapshot(self.model)
+        exact = shifted = None
+        double = self._double()
+        if double is not None:
+            try:
+                exact = self._in_double(double, inputs, state, training, seed)
+                moved = _moved(state, seed + 1)
+                shifted = self._in_double(double, _moved(inputs, seed), moved, training, seed)
+            except Exception:
+                exact = shifted = None
+        return Expectation(outputs, exact, shifted, used, after)
+
+    def outputs(self, inputs: list[Any], training: bool, seed: int) -> Any:
+        """The reference's outputs alone."""
+        with self._blamed("failed in forward()"):
+            return copied(self._forward(self.model, copied(inputs), self.state, training, seed))
+
+    def _in_double(
+        self,
+        model: torch.nn.Module,
+        inputs: list[Any],
+        state: dict[str, torch.Tensor],
+        training: bool,
+        seed: int,
+    ) -> Any:
+        def up(tensor: torch.Tensor) -> torch.Tensor:
+            return tensor.double() if tensor.dtype in LOWER else tensor.clone()
+
+        default = torch.get_default_dtype()
+        torch.set_default_dtype(torch.float64)
+        try:
+            with InDouble():
+                return copied(
+                    self._forward(model, mapped(inputs, up), mapped(state, up), training, seed)
+                )
+        finally:
+            torch.set_default_dtype(default)
+
+    def _double(self) -> torch.nn.Module | None:
+        if not hasattr(self, "_double_model"):
+            try:
+                self._double_model: torch.nn.Module | None = copy.deepcopy(self.model).double()
+            except Exception:
+                self._double_model = None
+        return self._double_model
+
+    def _forward(
+        self,
+        model: torch.nn.Module,
+        inputs: list[Any],
+        state: dict[str, torch.Tensor],
+        training: bool,
+        seed: int,
+    ) -> Any:
+        with torch.no_grad():
+            own = model.state_dict(keep_vars=True)
+            for name, value in state.items():
+                own[name].copy_(value)
+            model.train(training)
+            torch.manual_seed(seed)
+            return model(*inputs)
+
+    def _snapshot(self, model: torch.nn.Module) -> dict[str, torch.Tensor]:
+        return {
+            name: value.detach().clone()
+            for name, value in model.state_dict().items()
+            if isinstance(value, torch.Tensor)
+        }
+
+    @contextmanager
+    def _blamed(self, what: str) -> Iterator[None]:
+        """Turn any exception of the user's source into a :class:`ReferenceFailure`."""
+        try:
+            yield
+        except ReferenceFailure:
+            raise
+        except BaseException as error:
+            line = failure_line(error, self.path)
+            if line is not None:
+                line = max(1, line - self.first_line + 1)
+            where = f" (line {line} of the cell)" if line is not None else ""
+            raise ReferenceFailure(
+                f"The reference module {what}{where}: {failure_text(error)}", line
+            ) from error
+
+
+class InDouble(TorchFunctionMode):
+    """Casts to a lower precision, written out in the module, become casts to float64."""
+
+    def __torch_function__(
+        self, func: Callable[..., T], types: Any, args: Any = (), kwargs: Any = None
+    ) -> T:
+        function: Any = func
+        if func in (torch.Tensor.float, torch.Tensor.half, torch.Tensor.bfloat16):
+            function = torch.Tensor.double
+        args = tuple(_raised(value) for value in args)
+        kwargs = {name: _raised(value) for name, value in (kwargs or {}).items()}
+        result: T = function(*args, **kwargs)
+        return result
+
+
+def _raised(value: Any) -> Any:
+    return torch.float64 if isinstance(value, torch.dtype) and value in LOWER else value
+
+
+def _moved(values: Any, seed: int) -> Any:
+    """Every floating-point element moved by one rounding up or down, by ``seed``."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def move(tensor: torch.Tensor) -> torch.Tensor:
+        if tensor.dtype not in LOWER:
+            return tensor
+        sign = torch.randint(0, 2, tensor.shape, generator=generator).to(tensor.device) * 2 - 1
+        return tensor.double() * (1 + sign.double() * torch.finfo(tensor.dtype).eps / 2)
+
+    return mapped(values, move)
+
+
+def _loaded(blob: bytearray) -> Any:
+    return torch.load(io.BytesIO(blob), weights_only=True, map_location="cpu")

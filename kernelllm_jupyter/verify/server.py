@@ -1,0 +1,243 @@
+"""The server: a process that keeps torch and triton imported and runs checks in its children.
+
+``python -m kernelllm_jupyter.verify.server FD DEVICE``; FD is the socket to the caller's process,
+whose end ends the server. One thread, because it forks: an event loop over the control socket,
+one socket per check, and the children's reports and output. It never executes a user's code
+itself. On a GPU (DEVICE ``cuda``) it imports no torch and spawns its children instead: CUDA does
+not survive a fork.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import signal
+import socket
+import sys
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+from kernelllm_jupyter.verify.pair import Pair, Start, sweep
+from kernelllm_jupyter.verify.protocol import BadMessage, Closed, receive, send
+from kernelllm_jupyter.verify.sandbox import isolate
+
+__all__ = ["main"]
+
+#: Pairs kept ready beyond the checks that run.
+STANDBY = 1
+
+
+@dataclass
+class Game:
+    """One check under way."""
+
+    caller: socket.socket
+    pair: Pair
+    started: float
+    deadline: float
+    timeout_s: float
+    phase: str = "reference"
+    doing: str = ""
+
+
+class Server:
+    """The event loop."""
+
+    def __init__(self, control: socket.socket, start: Start, layers: list[str]):
+        self.control, self.start, self.layers = control, start, layers
+        self.selector = selectors.DefaultSelector()
+        self.games: list[Game] = []
+        self.standby: deque[Pair] = deque()
+        self.selector.register(control, selectors.EVENT_READ, self._admit)
+
+    def run(self) -> None:
+        """Serve until the control socket closes."""
+        try:
+            while True:
+                waiting = self._seconds_to_next_deadline()
+                if len(self.standby) < STANDBY:
+                    waiting = 0.0
+                events = self.selector.select(waiting)
+                for key, _ in events:
+                    key.data()
+                if not events and len(self.standby) < STANDBY:
+                    self.standby.append(Pair.make(self.start))
+                self._end_overdue()
+        except Closed:
+            return
+        finally:
+            for pair in [*self.standby, *(game.pair for game in self.games)]:
+                pair.end()
+            sweep(set())
+
+    def _seconds_to_next_deadline(self) -> float | None:
+        if not self.games:
+            return None
+        return max(0.0, min(game.deadline for game in self.games) - time.monotonic())
+
+    # --- a check's life -------------------------------------------------------------------------
+
+    def _admit(self) -> None:
+        """A new check: its socket comes over the control socket."""
+        note, descriptors, _, _ = socket.recv_fds(self.control, 1, 1)
+        if not note:
+            raise Closed
+        for descriptor in descriptors:
+            caller = socket.socket(fileno=descriptor)
+            self.selector.register(
+                caller, selectors.EVENT_READ, lambda caller=caller: self._begin(caller)
+            )
+
+    def _begin(self, caller: socket.socket) -> None:
+        self.selector.unregister(caller)
+        try:
+            message = receive(caller)
+        except (Closed, BadMessage):
+            caller.close()
+            return
+        pair = self.standby.popleft() if self.standby else Pair.make(self.start)
+        now = time.monotonic()
+        timeout_s = float(message.header["timeout_s"])
+        game = Game(caller, pair, now, now + timeout_s, timeout_s)
+        self.games.append(game)
+        self.selector.register(caller, selectors.EVENT_READ, lambda: self._cancel(game))
+        self.selector.register(pair.report, selectors.EVENT_READ, lambda: self._hear(game))
+        for output in pair.outputs.values():
+            self.selector.register(output, selectors.EVENT_READ, lambda: self._drain(game))
+        try:
+            send(pair.report, {**message.header, "deadline": game.deadline}, message.blobs)
+        except Closed:
+            self._referee_gone(game)
+
+    def _drain(self, game: Game) -> None:
+        before = sum(len(text) for text in game.pair.printed.values()) + game.pair.dropped
+        game.pair.drain()
+        after = sum(len(text) for text in game.pair.printed.values()) + game.pair.dropped
+        if before == after:
+            for output in game.pair.outputs.values():
+                with contextlib.suppress(KeyError):
+                    self.selector.unregister(output)
+
+    def _cancel(self, game: Game) -> None:
+        """The caller closed its socket (or wrote to it, which only means the same)."""
+        self._close(game, None)
+
+    def _hear(self, game: Game) -> None:
+        """A report of the referee."""
+        try:
+            header = receive(game.pair.report).header
+        except (Closed, BadMessage):
+            self._referee_gone(game)
+            return
+        if "final" in header:
+            self._settle(game, header["final"])
+            return
+        game.phase = header["phase"]
+        if header["doing"]:
+            game.doing = header["doing"]
+            with contextlib.suppress(Closed):
+                send(game.caller, {"progress": header["doing"]})
+
+    def _settle(self, game: Game, final: dict[str, Any]) -> None:
+        for reason in final.get("reasons", ()):
+            if reason["code"] == "gone":
+                status = game.pair.status("candidate", 1.0)
+                reason.update(_cause_of_death(status, game.pair.text("candidate")))
+        self._close(game, final)
+
+    def _referee_gone(self, game: Game) -> None:
+        status = game.pair.status("referee", 1.0)
+        how = _cause_of_death(status, "")["message"].replace("The candidate's", "Its")
+        printed = game.pair.text("referee").strip()
+        text = f"The reference module ended the process that ran it. {how}"
+        if printed:
+            text += "\n" + printed[-2000:]
+        self._close(game, {"problem": {"message": text, "line": None}})
+
+    def _end_overdue(self) -> None:
+        now = time.monotonic()
+        for game in [game for game in self.games if game.deadline <= now]:
+            self._close(game, _overdue(game))
+
+    def _close(self, game: Game, final: dict[str, Any] | None) -> None:
+        """End the children whatever happened, then tell the caller."""
+        self.games.remove(game)
+        self.selector.unregister(game.caller)
+        self.selector.unregister(game.pair.report)
+        for output in game.pair.outputs.values():
+            with contextlib.suppress(KeyError):
+                self.selector.unregister(output)
+        game.pair.end()
+        sweep(self._known())
+        if final is not None:
+            answer = {
+                "final": final,
+                "output": game.pair.text("candidate"),
+                "sandbox": self.layers,
+                "elapsed_ms": (time.monotonic() - game.started) * 1e3,
+            }
+            with contextlib.suppress(Closed):
+                send(game.caller, answer)
+        game.caller.close()
+
+    def _known(self) -> set[int]:
+        pairs = [*self.standby, *(game.pair for game in self.games)]
+        return {pid for pair in pairs for pid in pair.pids.values()}
+
+
+def _overdue(game: Game) -> dict[str, Any]:
+    seconds = f"{game.timeout_s:g} s"
+    if game.phase == "reference":
+        text = f"The reference module did not finish within {seconds} ({game.doing})."
+        return {"problem": {"message": text, "line": None}}
+    text = (
+        f"The candidate did not finish within {seconds} ({game.doing}). It hangs, or the inputs "
+        "are too large for where it runs: smaller shapes or a longer --timeout help then."
+    )
+    return {"verdict": "timeout", "reasons": [{"code": "timeout", "message": text}]}
+
+
+def _cause_of_death(status: int | None, printed: str) -> dict[str, Any]:
+    if status is None:
+        return {"message": "The candidate's process closed its connection to the check."}
+    number = os.waitstatus_to_exitcode(status)
+    if number >= 0:
+        return {
+            "code": "exit",
+            "message": f"The candidate's process ended itself with exit status {number}.",
+        }
+    name = signal.Signals(-number).name
+    meaning = {
+        "SIGSEGV": " (an access to memory that is not there)",
+        "SIGBUS": " (an access to memory that is not there)",
+        "SIGKILL": " (killed from outside, usually because memory ran out)",
+        "SIGABRT": " (a library gave up)",
+        "SIGXFSZ": " (it wrote too large a file)",
+    }.get(name, "")
+    return {"code": name.lower(), "message": f"The candidate's process died of {name}{meaning}."}
+
+
+def main() -> None:
+    control = socket.socket(fileno=int(sys.argv[1]))
+    device = sys.argv[2]
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if device == "cpu":
+        layers = isolate()
+        from kernelllm_jupyter.verify.forking import prepared
+
+        start, versions = prepared(layers)
+    else:
+        from kernelllm_jupyter.verify.spawning import prepared as spawning
+
+        layers = ["scrubbed environment", "empty home"]
+        start, versions = spawning(layers)
+    server = Server(control, start, layers)
+    send(control, {"ready": True, "versions": versions})
+    server.run()
+
+
+if __name__ == "__main__":
+    main()
