@@ -1,0 +1,203 @@
+"""The ``kernelllm`` command as other programs call it: exit status, one JSON object, real parts."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+GOOD = """\
+import torch
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def double_relu(x_ptr, out_ptr, n, BLOCK: tl.constexpr):
+    offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    mask = offsets < n
+    x = tl.load(x_ptr + offsets, mask=mask)
+    tl.store(out_ptr + offsets, tl.maximum(x, 0.0) * 2.5, mask=mask)
+
+
+class ModelNew(torch.nn.Module):
+    def forward(self, x):
+        x = x.contiguous()
+        out = torch.empty_like(x)
+        n = x.numel()
+        double_relu[(triton.cdiv(n, 256),)](x, out, n, BLOCK=256)
+        return out
+"""
+CONTRACT = {
+    "verdict",
+    "reasons",
+    "warnings",
+    "device",
+    "trials",
+    "max_abs_error",
+    "error_budget",
+    "launches",
+    "elapsed_ms",
+    "versions",
+}
+
+
+def kernelllm(*arguments: str, **keywords: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "kernelllm_jupyter", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        **keywords,  # type: ignore[call-overload]
+    )
+
+
+@pytest.fixture
+def files(tmp_path: Path, small_module: str) -> Path:
+    (tmp_path / "reference.py").write_text(small_module)
+    (tmp_path / "good.py").write_text(GOOD)
+    (tmp_path / "wrong.py").write_text(GOOD.replace("* 2.5", "* 2.4"))
+    return tmp_path
+
+
+def test_check_tells_right_from_wrong_by_its_exit_status(files: Path) -> None:
+    right = kernelllm("check", "reference.py", "good.py", "--json", cwd=files)
+    assert right.returncode == 0, right.stderr
+    verdict = json.loads(right.stdout)
+    assert verdict["verdict"] == "correct"
+    assert set(verdict) >= CONTRACT
+    assert verdict["launches"] >= 1
+    assert set(verdict["versions"]) >= {"torch", "triton"}
+
+    wrong = kernelllm("check", "reference.py", "wrong.py", "--json", cwd=files)
+    assert wrong.returncode == 1
+    verdict = json.loads(wrong.stdout)
+    assert verdict["verdict"] == "incorrect"
+    assert verdict["reasons"][0]["message"]
+
+
+def test_check_speaks_words_without_json(files: Path) -> None:
+    ran = kernelllm("check", "reference.py", "wrong.py", cwd=files)
+    assert ran.returncode == 1
+    assert "Not correct" in ran.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("check", "missing.py", "good.py"),
+        ("check", "reference.py", "missing.py"),
+        ("check", "reference.py"),
+        ("check", "reference.py", "good.py", "--device", "abacus"),
+        ("check", "good.py", "good.py", "--name", "Nothing"),
+        ("frobnicate",),
+        ("translate", "missing.py"),
+        ("translate", "reference.py", "--temperature", "-2"),
+    ],
+)
+def test_wrong_use_has_its_own_exit_status(files: Path, arguments: tuple[str, ...]) -> None:
+    ran = kernelllm(*arguments, cwd=files)
+    assert ran.returncode == 2
+    assert ran.stderr.strip()
+    assert "Traceback" not in ran.stderr
+
+
+def test_json_is_one_object_even_for_an_error(files: Path) -> None:
+    ran = kernelllm("check", "missing.py", "good.py", "--json", cwd=files)
+    assert ran.returncode == 2
+    assert "missing.py" in json.loads(ran.stdout)["error"]["message"]
+
+
+def test_translate_gives_code_on_standard_output(files: Path) -> None:
+    ran = kernelllm("translate", "reference.py", cwd=files)
+    assert ran.returncode == 0, ran.stderr
+    compile(ran.stdout, "candidate.py", "exec")
+    assert "class ModelNew" in ran.stdout
+    assert "Correct" in ran.stderr
+    (files / "written.py").write_text(ran.stdout)
+    assert kernelllm("check", "reference.py", "written.py", cwd=files).returncode == 0
+
+
+def test_translate_json_keeps_the_contract(files: Path) -> None:
+    ran = kernelllm("translate", "reference.py", "--json", "--seed", "1", cwd=files)
+    assert ran.returncode == 0, ran.stderr
+    made = json.loads(ran.stdout)
+    assert set(made) >= {
+        "code",
+        "model",
+        "tokens",
+        "seconds",
+        "tokens_per_second",
+        "candidates",
+        "verdict",
+        "timing",
+        "record",
+    }
+    assert made["model"] == "starter"
+    assert made["tokens"] > 0
+    assert set(made["verdict"]) >= CONTRACT
+    assert made["timing"] is None
+    unchecked = kernelllm("translate", "-", "--json", "--no-check", input=_text(files), cwd=files)
+    assert json.loads(unchecked.stdout)["verdict"] is None
+    assert unchecked.returncode == 0
+
+
+def _text(files: Path) -> str:
+    return (files / "reference.py").read_text()
+
+
+def test_benchmark_without_a_gpu_says_so_and_measures_nothing(files: Path) -> None:
+    ran = kernelllm("benchmark", "reference.py", "good.py", "--json", cwd=files)
+    timing = json.loads(ran.stdout)
+    if timing["conclusion"] != "not measured":
+        pytest.skip("there is a GPU here; tests/gpu covers it")
+    assert ran.returncode == 1
+    assert "GPU" in timing["message"]
+    assert timing["candidate_ms"] is None
+    assert timing["speedup"] is None
+
+
+def test_an_interrupt_ends_the_command_and_its_worker(files: Path) -> None:
+    (files / "hangs.py").write_text(GOOD.replace("x = x.contiguous()", "while True: pass"))
+    command = [sys.executable, "-m", "kernelllm_jupyter", "check", "reference.py", "hangs.py"]
+    running = subprocess.Popen(
+        command, cwd=files, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert running.stderr is not None
+    running.stderr.readline()  # the check says that it has begun
+    os.killpg(running.pid, signal.SIGINT)
+    assert running.wait(timeout=60) == 130
+    running.stderr.close()
+
+
+def test_doctor_names_what_is_there_and_the_remedy_for_what_is_not() -> None:
+    ran = kernelllm("doctor", "--json")
+    findings = {finding["name"]: finding for finding in json.loads(ran.stdout)["findings"]}
+    assert findings["torch"]["state"] == "ok"
+    assert findings["starter model"]["state"] == "ok"
+    assert {"GPU", "sandbox", "labextension", "KernelLLM"} <= set(findings)
+    for finding in findings.values():
+        assert finding["state"] == "ok" or finding["remedy"]
+    assert "✓ torch" in kernelllm("doctor").stdout
+
+
+def test_the_repl_translates_what_was_typed(small_module: str) -> None:
+    ran = kernelllm("repl", input=f"{small_module}\n/go\n/check\n/nonsense\n/quit\n")
+    assert ran.returncode == 0, ran.stderr
+    assert "class ModelNew" in ran.stdout
+    assert "Correct" in ran.stdout
+    assert "no command /nonsense" in ran.stdout
+
+
+def test_the_repl_survives_bad_input() -> None:
+    ran = kernelllm("repl", input="def f(:\n/go\n/check\n/temperature warm\n/open nowhere.py\n")
+    assert ran.returncode == 0
+    assert "not valid Python" in ran.stdout
+    assert "Nothing to check yet" in ran.stdout
+    assert "'warm' is not a number" in ran.stdout
+    assert "nowhere.py" in ran.stdout

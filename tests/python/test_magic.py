@@ -1,0 +1,209 @@
+"""``%%kernelllm`` in a real Jupyter kernel, with the bundled starter model and real workers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from jupyter_session import MARKER, JupyterSession, Ran
+
+
+@pytest.fixture(scope="module")
+def session() -> Iterator[JupyterSession]:
+    session = JupyterSession()
+    assert not session.run("%load_ext kernelllm_jupyter").failed
+    yield session
+    session.close()
+
+
+def translate(session: JupyterSession, module: str, options: str = "", **keywords: Any) -> Ran:
+    return session.run(f"%%kernelllm {options}\n{module}", **keywords)
+
+
+def verdict_of(session: JupyterSession) -> str:
+    return session.value("_kernelllm.verdict.verdict")
+
+
+def test_a_cell_is_translated_and_proved(session: JupyterSession, small_module: str) -> None:
+    ran = translate(session, small_module)
+    assert not ran.failed, ran.error
+    assert verdict_of(session) == "correct"
+    [code] = ran.next_inputs
+    assert "@triton.jit" in code
+    assert code == session.value("_kernelllm.code")
+
+
+def test_the_panel_has_a_static_form(session: JupyterSession, small_module: str) -> None:
+    ran = translate(session, small_module)
+    panels = [b for b in ran.bundles if "application/vnd.kernelllm.panel+json" in b]
+    final = panels[-1]
+    assert "Correct: agrees with the PyTorch module" in final["text/html"]
+    assert "Correct: agrees with the PyTorch module" in final["text/plain"]
+    assert final["application/vnd.jupyter.widget-view+json"]["model_id"]
+
+
+def test_code_streams_into_the_cell_of_a_front_end_that_can(
+    session: JupyterSession, small_module: str
+) -> None:
+    ran = translate(session, small_module, metadata=MARKER)
+    assert not ran.failed, ran.error
+    [opening] = ran.stream_opened
+    assert opening["op"] == "stream"
+    assert opening["source_cell"] == "source-cell"
+    messages = ran.streamed
+    assert [message["seq"] for message in messages] == list(range(len(messages)))
+    *pieces, last = messages
+    assert last["done"] is True
+    assert last["status"] == "complete"
+    assert "".join(piece["text"] for piece in pieces) == last["text"]
+    assert last["text"] == session.value("_kernelllm.code")
+    assert ran.next_inputs == [], "the code would stand in the notebook twice"
+
+
+@pytest.mark.parametrize(
+    ("cell", "said"),
+    [
+        ("%%kernelllm\n", "empty"),
+        ("%%kernelllm\nclass Model(nn.Module:\n    pass\n", "not valid Python"),
+        ("%%kernelllm\nx = 1\n", "no torch.nn.Module"),
+        ("%%kernelllm --frobnicate\nx = 1\n", "unrecognized arguments: --frobnicate"),
+        ("%%kernelllm --temperature -1\nx = 1\n", "--temperature"),
+        ("%%kernelllm --into 3x\nx = 1\n", "--into"),
+        ("%kernelllm frobnicate", "invalid choice"),
+    ],
+)
+def test_wrong_use_is_one_clear_message(session: JupyterSession, cell: str, said: str) -> None:
+    ran = session.run(cell)
+    assert ran.failed
+    assert said in ran.error
+    assert "Traceback" not in ran.error
+    assert session.value("1 + 1") == 2
+
+
+def test_a_module_that_does_not_run_itself_is_named_as_the_cause(
+    session: JupyterSession, small_module: str
+) -> None:
+    broken = small_module.replace(
+        "return [torch", "raise OSError('no such file')\n    return [torch"
+    )
+    ran = translate(session, broken, metadata=MARKER)
+    assert ran.failed
+    assert "get_inputs" in ran.error
+    assert "no such file" in ran.error
+    assert ran.streamed[-1]["status"] == "complete", "the code had arrived and stays"
+
+
+def test_a_model_that_does_not_exist_is_said_so(session: JupyterSession, small_module: str) -> None:
+    ran = translate(session, small_module, "-m nobody/has-this-model")
+    assert ran.failed
+    assert "nobody/has-this-model" in ran.error
+    assert "Traceback" not in ran.error
+
+
+def test_a_module_outside_the_starter_is_refused_with_the_way_on(
+    session: JupyterSession,
+) -> None:
+    ran = translate(
+        session,
+        "class Model(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+        "        self.conv = nn.Conv2d(3, 8, 3)\n    def forward(self, x): return self.conv(x)\n"
+        "def get_inputs(): return [torch.randn(1, 3, 8, 8)]\n",
+    )
+    assert ran.failed
+    assert "Conv2d" in ran.error
+    assert "facebook/KernelLLM" in ran.error
+    assert ran.next_inputs == []
+
+
+def test_options_reach_what_they_name(session: JupyterSession, small_module: str) -> None:
+    two = small_module + "\n\nclass Other(nn.Module):\n    def forward(self, x): return x - 1\n"
+    ran = translate(session, two, "--name Other --no-check --into mine")
+    assert not ran.failed, ran.error
+    assert session.value("mine.problem.class_name") == "Other"
+    assert session.value("mine.verdict") is None
+
+
+def test_inputs_may_be_an_expression_or_live_tensors(
+    session: JupyterSession, small_module: str
+) -> None:
+    head = small_module.split("def get_inputs")[0]
+    ran = translate(session, head, "--inputs 'torch.randn(3, 50)'")
+    assert not ran.failed, ran.error
+    assert verdict_of(session) == "correct"
+    session.run("import torch\nmine = torch.randn(2, 70)")
+    ran = translate(session, head, "--inputs mine")
+    assert not ran.failed, ran.error
+    assert verdict_of(session) == "correct"
+    assert session.value("_kernelllm.problem.inputs is not None")
+
+
+def test_strict_raises_where_the_verdict_is_not_correct(
+    session: JupyterSession, small_module: str
+) -> None:
+    assert not translate(session, small_module, "--strict").failed
+    ran = translate(session, small_module, "--strict --no-check")
+    assert ran.failed
+    assert "Not checked" in ran.error
+
+
+def test_it_works_inside_a_loop(session: JupyterSession, small_module: str) -> None:
+    ran = session.run(
+        f"for _ in range(2):\n    get_ipython().run_cell_magic('kernelllm', '', {small_module!r})"
+    )
+    assert not ran.failed, ran.error
+    assert verdict_of(session) == "correct"
+
+
+def test_the_button_s_call_loads_the_extension_by_itself(small_module: str) -> None:
+    session = JupyterSession()
+    try:
+        call = "__import__('kernelllm_jupyter.notebook', fromlist=['translate_cell'])"
+        ran = session.run(f"{call}.translate_cell({small_module!r})", metadata=MARKER)
+        assert not ran.failed, ran.error
+        assert ran.streamed[-1]["status"] == "complete"
+    finally:
+        session.close()
+
+
+def test_help_and_completion_know_the_options(session: JupyterSession) -> None:
+    ran = session.run("%%kernelllm?")
+    pages = [part["data"]["text/plain"] for part in ran.reply["payload"]]
+    assert "--max-new-tokens" in "".join(pages)
+    session.client.complete("%%kernelllm --te", 16)
+    reply = session.client.get_shell_msg(timeout=30)
+    assert "--temperature" in reply["content"]["matches"]
+
+
+def test_settings_are_defaults(session: JupyterSession, small_module: str) -> None:
+    session.run("%config KernelLLM.check = False")
+    try:
+        translate(session, small_module)
+        assert session.value("_kernelllm.verdict") is None
+        translate(session, small_module, "--check")
+        assert verdict_of(session) == "correct"
+    finally:
+        session.run("%config KernelLLM.check = True")
+
+
+def test_the_jupyter_kernel_stays_light(session: JupyterSession, small_module: str) -> None:
+    fresh = JupyterSession()
+    try:
+        fresh.run("%load_ext kernelllm_jupyter")
+        assert not translate(fresh, small_module).failed
+        loaded = fresh.value(
+            "[n for n in ('torch', 'triton', 'transformers') if n in __import__('sys').modules]"
+        )
+        assert loaded == []
+    finally:
+        fresh.close()
+
+
+def test_status_and_stop(session: JupyterSession, small_module: str) -> None:
+    translate(session, small_module)
+    assert "starter" in session.run("%kernelllm status").printed
+    assert not session.run("%kernelllm stop").failed
+    assert "No model process" in session.run("%kernelllm status").printed
+    ran = translate(session, small_module)
+    assert not ran.failed, ran.error
+    assert verdict_of(session) == "correct"
