@@ -4,12 +4,14 @@ import { findGenerated } from './generated';
 import {
   IReadReply,
   IReadRequest,
+  IReplaceRequest,
   IStreamRequest,
   NAME,
+  Request,
   asRequest,
   asStreamMessage
 } from './protocol';
-import { StreamCell, viewCells } from './streamCell';
+import { StreamCell, rewrite, viewCells } from './streamCell';
 import { Transcript } from './transcript';
 
 /** What a comm needs of the notebook that asked for a translation. */
@@ -37,19 +39,24 @@ const LOST: readonly Kernel.Status[] = [
  */
 export function acceptComms(
   kernel: Kernel.IKernelConnection,
-  find: (session: string) => IAskingNotebook | null
+  find: (request: Request) => IAskingNotebook | null
 ): void {
   kernel.registerCommTarget(NAME, (comm, message) => {
     const request = asRequest(message.content.data);
-    const notebook = request && find(request.session);
+    const notebook = request && find(request);
     if (!notebook) {
       return;
     }
-    if (request.op === 'read') {
-      comm.send({ ...readGenerated(notebook.sharedModel, request) });
-      comm.close();
-    } else {
-      receive(kernel, comm, notebook, request);
+    switch (request.op) {
+      case 'stream':
+        receive(kernel, comm, notebook, request);
+        break;
+      case 'read':
+        comm.send({ ...readGenerated(notebook.sharedModel, request) });
+        comm.close();
+        break;
+      case 'replace':
+        replaceGenerated(notebook.sharedModel, request);
     }
   });
 }
@@ -64,6 +71,16 @@ function readGenerated(
     cell: found?.cell.id ?? null,
     edited: found?.edited ?? false
   };
+}
+
+function replaceGenerated(
+  notebook: ISharedNotebook,
+  request: IReplaceRequest
+): void {
+  const found = findGenerated(viewCells(notebook), request.source_cell);
+  if (found && !found.edited) {
+    rewrite(notebook, found.cell.id, request.text);
+  }
 }
 
 function receive(
@@ -99,10 +116,6 @@ function receive(
   comm.onMsg = message => {
     const found = asStreamMessage(message.content.data);
     if (!found) {
-      return;
-    }
-    if ('op' in found) {
-      cell.replace(found.text);
       return;
     }
     transcript.feed(found);

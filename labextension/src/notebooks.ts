@@ -1,9 +1,26 @@
 import type { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
 import type { Kernel } from '@jupyterlab/services';
 import { IAskingNotebook, acceptComms } from './comm';
-import { MARKER, NAME } from './protocol';
+import { MARKER, NAME, Request } from './protocol';
 
 type Context = NotebookPanel['context'];
+
+function asAsking(context: Context): IAskingNotebook {
+  return {
+    sharedModel: context.model.sharedModel,
+    beforeSave: callback => {
+      const onSave = (_: unknown, state: string) => {
+        if (state === 'started') {
+          callback();
+        }
+      };
+      context.saveState.connect(onSave);
+      return () => {
+        context.saveState.disconnect(onSave);
+      };
+    }
+  };
+}
 
 /**
  * Follows the open notebooks and the kernel connection that each of them has at the time.
@@ -36,8 +53,10 @@ export class Notebooks {
 
   private adopt(kernel: Kernel.IKernelConnection, context: Context): void {
     this.contexts.set(kernel, context);
-    kernel.disposed.connect(() => this.contexts.delete(kernel));
-    acceptComms(kernel, session => this.findAsking(session));
+    const forget = () => this.contexts.delete(kernel);
+    kernel.disposed.connect(forget);
+    context.disposed.connect(forget);
+    acceptComms(kernel, request => this.findAsking(request));
     const request = kernel.requestExecute.bind(kernel);
     kernel.requestExecute = (content, disposeOnDone, metadata) =>
       request(
@@ -57,26 +76,23 @@ export class Notebooks {
     );
   }
 
-  private findAsking(session: string): IAskingNotebook | null {
-    for (const [kernel, context] of this.contexts) {
-      if (kernel.clientId === session && !context.isDisposed) {
-        return {
-          sharedModel: context.model.sharedModel,
-          beforeSave: callback => {
-            const onSave = (_: unknown, state: string) => {
-              if (state === 'started') {
-                callback();
-              }
-            };
-            context.saveState.connect(onSave);
-            return () => {
-              context.saveState.disconnect(onSave);
-            };
-          }
-        };
+  /**
+   * The notebook that a request is about, where this tab is the one that asked. A widget's click
+   * may come over the connection of another notebook on the same kernel.
+   */
+  private findAsking(request: Request): IAskingNotebook | null {
+    const connections = [...this.contexts.keys()];
+    const asking = connections.find(one => one.clientId === request.session);
+    const sharing = connections.filter(one => one.id === asking?.id);
+    for (const kernel of sharing) {
+      const context = this.contexts.get(kernel);
+      const { cells } = context?.model.sharedModel ?? { cells: [] };
+      if (context && cells.some(cell => cell.id === request.source_cell)) {
+        return asAsking(context);
       }
     }
-    return null;
+    const context = asking && this.contexts.get(asking);
+    return context && !context.isDisposed ? asAsking(context) : null;
   }
 
   private readonly followed = new WeakSet<Context>();

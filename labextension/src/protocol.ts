@@ -14,24 +14,33 @@ export const VERSION = 1;
 /** Tells the kernel, in each execute request's metadata, that this extension listens. */
 export const MARKER = { v: VERSION } as const;
 
-/** Opening data: a cell's text is about to come. */
-export interface IStreamRequest {
+/** What the opening data of all our comms have in common. */
+interface IOpening {
   v: number;
+  /** The cell that asked for the translation. */
+  source_cell: string;
+  /** The front end whose message the Jupyter kernel is working on: one tab of perhaps several. */
+  session: string;
+}
+
+/** A generated cell's text is about to come. */
+export interface IStreamRequest extends IOpening {
   op: 'stream';
   stream: string;
-  source_cell: string;
-  session: string;
 }
 
-/** Opening data: the kernel asks for the present text of the cell generated from `source_cell`. */
-export interface IReadRequest {
-  v: number;
+/** The kernel asks for the present text of a generated cell. */
+export interface IReadRequest extends IOpening {
   op: 'read';
-  source_cell: string;
-  session: string;
 }
 
-export type Request = IStreamRequest | IReadRequest;
+/** Another text for a finished cell, taken only where nobody changed the cell since. */
+export interface IReplaceRequest extends IOpening {
+  op: 'replace';
+  text: string;
+}
+
+export type Request = IStreamRequest | IReadRequest | IReplaceRequest;
 
 /** Some more text. Pieces are numbered from 0. */
 export interface IPiece {
@@ -49,13 +58,7 @@ export interface IEnd {
   status: Status;
 }
 
-/** Another text for a finished cell, taken only where nobody changed the cell since. */
-export interface IReplacement {
-  op: 'replace';
-  text: string;
-}
-
-export type StreamMessage = IPiece | IEnd | IReplacement;
+export type StreamMessage = IPiece | IEnd;
 
 /** The answer to a read request; `source` is null where there is no such cell (any more). */
 export interface IReadReply {
@@ -93,12 +96,20 @@ export function asRequest(value: unknown): Request | null {
   ) {
     return null;
   }
-  if (found.op === 'read') {
-    return found as unknown as IReadRequest;
+  switch (found.op) {
+    case 'stream':
+      return typeof found.stream === 'string'
+        ? (found as unknown as IStreamRequest)
+        : null;
+    case 'read':
+      return found as unknown as IReadRequest;
+    case 'replace':
+      return typeof found.text === 'string'
+        ? (found as unknown as IReplaceRequest)
+        : null;
+    default:
+      return null;
   }
-  return found.op === 'stream' && typeof found.stream === 'string'
-    ? (found as unknown as IStreamRequest)
-    : null;
 }
 
 const STATUSES: readonly unknown[] = ['complete', 'stopped', 'failed'];
@@ -106,13 +117,7 @@ const STATUSES: readonly unknown[] = ['complete', 'stopped', 'failed'];
 /** A message of an open stream, or null where it is not one that we know. */
 export function asStreamMessage(value: unknown): StreamMessage | null {
   const found = fields(value);
-  if (!found || typeof found.text !== 'string') {
-    return null;
-  }
-  if (found.op === 'replace') {
-    return found as unknown as IReplacement;
-  }
-  if (!Number.isInteger(found.seq)) {
+  if (!found || typeof found.text !== 'string' || !Number.isInteger(found.seq)) {
     return null;
   }
   if (found.done === undefined) {

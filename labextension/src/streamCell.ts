@@ -1,7 +1,7 @@
 import type { ISharedCell, ISharedNotebook, YCodeCell } from '@jupyter/ydoc';
 import { UUID } from '@lumino/coreutils';
 import { ICellView, chooseTarget, commonPrefix, fingerprint } from './generated';
-import { ICellMark, NAME } from './protocol';
+import { ICellMark, NAME, asCellMark } from './protocol';
 
 /** How much of the last text must still end the cell for more to be put after it. */
 const TAIL = 40;
@@ -17,6 +17,28 @@ export function viewCells(notebook: ISharedNotebook): ICellView[] {
     source: cell.source,
     mark: cell.getMetadata(NAME)
   }));
+}
+
+/** Change as little as needed: setting a whole source anew makes the editor lay it all out. */
+function setText(cell: ISharedCell, text: string): void {
+  const source = cell.source;
+  const same = commonPrefix(source, text);
+  cell.updateSource(same, source.length, text.slice(same));
+}
+
+/** Give a finished generated cell another text, which then counts as generated. */
+export function rewrite(
+  notebook: ISharedNotebook,
+  id: string,
+  text: string
+): void {
+  const cell = notebook.cells.find(one => one.id === id);
+  const mark = asCellMark(cell?.getMetadata(NAME));
+  if (cell && mark) {
+    (cell as YCodeCell).undoManager?.stopCapturing();
+    setText(cell, text);
+    cell.setMetadata(NAME, { ...mark, fingerprint: fingerprint(text) });
+  }
 }
 
 /**
@@ -50,16 +72,6 @@ export class StreamCell {
     this.wanted = text;
     this.flush();
     this.release();
-  }
-
-  /** Put `text` in the place of the finished text, where the cell still holds that one. */
-  replace(text: string): void {
-    const cell = this.cell();
-    if (cell && cell.source === this.shown) {
-      this.group(cell);
-      this.write(cell, text);
-      this.release();
-    }
   }
 
   /** Let the notebook's metadata know the text as it is now: called before it is saved, too. */
@@ -145,9 +157,7 @@ export class StreamCell {
   }
 
   private write(cell: ISharedCell, text: string): void {
-    const source = cell.source;
-    const same = commonPrefix(source, text);
-    cell.updateSource(same, source.length, text.slice(same));
+    setText(cell, text);
     this.shown = text;
     this.expected = text;
   }
