@@ -22,6 +22,7 @@ from kernelllm_jupyter.verify.child import (
 )
 from kernelllm_jupyter.verify.protocol import Closed, Message, receive, send
 from kernelllm_jupyter.verify.tensors import Blob, Foreign, leaves, pack, unpack
+from kernelllm_jupyter.verify.trials import sow
 
 __all__ = ["serve"]
 
@@ -68,7 +69,7 @@ def _build(
     if not (isinstance(entry, type) and issubclass(entry, torch.nn.Module)):
         raise NoModelNew("The code defines no class ModelNew that derives from torch.nn.Module.")
     args, kwargs = unpack(request["init"], message.blobs)
-    torch.manual_seed(request["seed"])
+    sow(request["seed"])
     launches.start(disabled=False, operators=None)
     model = entry(*args, **kwargs)
     if device != "cpu":
@@ -104,12 +105,17 @@ def _run(entrant: Entrant, message: Message) -> tuple[dict[str, Any], list[Blob]
         inputs = _placed(entrant, unpack(request["inputs"], message.blobs, entrant.device))
         operators = Operators()
         entrant.launches.start(disabled=not request["launch"], operators=operators)
-        torch.manual_seed(request["seed"])
+        sow(request["seed"])
         with operators:
             outputs = model(*inputs)
         _synchronize(entrant.device)
     stale = _changed(entrant.returned)
-    tensors = [leaf for _, leaf in leaves(outputs) if type(leaf) is torch.Tensor]
+    given = {leaf.untyped_storage().data_ptr() for _, leaf in leaves(inputs) if _plain(leaf)}
+    tensors = [
+        leaf
+        for _, leaf in leaves(outputs)
+        if _plain(leaf) and leaf.untyped_storage().data_ptr() not in given
+    ]
     entrant.returned = [(tensor, tensor.detach().clone()) for tensor in tensors]
     blobs: list[Blob] = []
     header = {
@@ -122,6 +128,10 @@ def _run(entrant: Entrant, message: Message) -> tuple[dict[str, Any], list[Blob]
         "stale": stale,
     }
     return header, blobs
+
+
+def _plain(leaf: Any) -> bool:
+    return type(leaf) in (torch.Tensor, torch.nn.Parameter)
 
 
 def _placed(entrant: Entrant, inputs: list[Any]) -> list[Any]:

@@ -9,11 +9,10 @@ import socket
 import time
 from pathlib import Path
 
-import torch
-
 from kernelllm_jupyter.verify import candidate, referee
 from kernelllm_jupyter.verify.audit import Launches
 from kernelllm_jupyter.verify.protocol import Closed, receive, send
+from kernelllm_jupyter.verify.rehearsal import rehearse
 from kernelllm_jupyter.verify.sandbox import limit_memory
 
 __all__ = ["install", "play"]
@@ -26,14 +25,8 @@ def install() -> Launches:
     launches = Launches()
     interpreter.install(launches)
     compat_inductor.install()
-    _warm_up()
+    rehearse(launches)
     return launches
-
-
-def _warm_up() -> None:
-    """Touch what torch sets up on first use, so that no child pays for it."""
-    with torch.no_grad():
-        torch.nn.functional.softmax(torch.nn.Linear(8, 8)(torch.randn(8, 8)), dim=-1).double()
 
 
 def play(

@@ -112,7 +112,7 @@ class Pair:
                 except (ProcessLookupError, PermissionError):
                     continue
             _, self.statuses[role] = os.waitpid(pid, 0)
-        for role, pid in self.pids.items():
+        for pid in self.pids.values():
             _kill_group(pid)
         self.drain()
         for output in self.outputs.values():

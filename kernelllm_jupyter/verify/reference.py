@@ -24,6 +24,7 @@ from kernelllm_jupyter.verify.child import (
     failure_text,
 )
 from kernelllm_jupyter.verify.tensors import copied, mapped
+from kernelllm_jupyter.verify.trials import sow
 
 __all__ = ["Expectation", "Reference", "ReferenceFailure"]
 
@@ -69,7 +70,7 @@ class Reference:
             self.entry = getattr(self.module, request["class_name"])
         self.init = self._init(request, _loaded(blobs[-1]) if request["init_inputs"] else None)
         with self._blamed("cannot be built"):
-            torch.manual_seed(self.seed)
+            sow(self.seed)
             args, kwargs = copied(self.init)
             self.model: torch.nn.Module = self.entry(*args, **kwargs).to(device)
         self.state = self._snapshot(self.model)
@@ -81,7 +82,7 @@ class Reference:
         if not request["has_init_inputs"]:
             return [], {}
         with self._blamed("get_init_inputs() failed"):
-            torch.manual_seed(self.seed)
+            sow(self.seed)
             return constructor_arguments(self.module.get_init_inputs())
 
     def draw(self, seed: int) -> list[Any]:
@@ -90,7 +91,7 @@ class Reference:
             drawn = copied(self.fixed_inputs)
         else:
             with self._blamed("get_inputs() failed"):
-                torch.manual_seed(seed)
+                sow(seed)
                 drawn = self.module.get_inputs()
         if isinstance(drawn, torch.Tensor):
             drawn = [drawn]
@@ -169,7 +170,7 @@ class Reference:
             for name, value in state.items():
                 own[name].copy_(value)
             model.train(training)
-            torch.manual_seed(seed)
+            sow(seed)
             return model(*inputs)
 
     def _snapshot(self, model: torch.nn.Module) -> dict[str, torch.Tensor]:

@@ -7,15 +7,17 @@ they often are indices.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy
 import torch
 
 from kernelllm_jupyter.verify.tensors import mapped
 
-__all__ = ["OWN_TRIALS", "Trial", "plan", "varied_state"]
+__all__ = ["OWN_TRIALS", "Trial", "plan", "sow", "varied_state"]
 
 OWN_TRIALS = 3
 
@@ -49,7 +51,8 @@ def _each(function: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[list[An
         def one(tensor: torch.Tensor) -> torch.Tensor:
             if not tensor.is_floating_point() or not tensor.numel():
                 return tensor
-            return tensor.copy_(function(tensor))
+            changed = function(tensor)
+            return changed if 0 in tensor.stride() else tensor.copy_(changed)
 
         changed: list[Any] = mapped(inputs, one)
         return changed
@@ -90,3 +93,15 @@ def _varied(value: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         noise = torch.randn(plain.shape, generator=generator, dtype=torch.float64)
         changed = plain * factor + 0.2 * spread * noise
     return changed.to(value.dtype).to(value.device)
+
+
+def sow(seed: int) -> None:
+    """Seed every generator that a module may draw from.
+
+    ``torch.manual_seed`` also tells back ends that are not there, which costs a millisecond.
+    """
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda._initialized:
+        torch.cuda.manual_seed_all(seed)
+    random.seed(seed)
+    numpy.random.seed(seed % (1 << 32))

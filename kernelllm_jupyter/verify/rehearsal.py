@@ -1,0 +1,100 @@
+"""A whole check of our own small problem inside the server, before its first fork.
+
+torch and triton set a great deal up on first use (0.9 s for a first forward pass and launch); a
+child that is forked afterwards finds it done. Only our own source runs here.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+from kernelllm_jupyter.verify import candidate, referee
+from kernelllm_jupyter.verify.audit import Launches
+
+__all__ = ["rehearse"]
+
+REFERENCE = """
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+class Model(nn.Module):
+    def __init__(self, features):
+        super().__init__()
+        self.linear = nn.Linear(features, features)
+        self.norm = nn.LayerNorm(features)
+
+    def forward(self, x):
+        return torch.softmax(F.gelu(self.norm(self.linear(x))), dim=-1).half().float() + x.sum()
+
+def get_inputs():
+    return [torch.randn(4, 8)]
+
+def get_init_inputs():
+    return [8]
+"""
+
+CANDIDATE = """
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+import triton
+import triton.language as tl
+
+@triton.jit
+def copy_kernel(x_ptr, out_ptr, n, BLOCK: tl.constexpr):
+    offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    x = tl.load(x_ptr + offsets, mask=offsets < n, other=0.0)
+    row = tl.exp(x - tl.max(x, axis=0)) / tl.sum(tl.sqrt(x * x), axis=0)
+    tl.store(out_ptr + offsets, tl.where(row > 2.0, x, x + 0.0 * row), mask=offsets < n)
+
+class ModelNew(nn.Module):
+    def __init__(self, features):
+        super().__init__()
+        self.linear = nn.Linear(features, features)
+        self.norm = nn.LayerNorm(features)
+
+    def forward(self, x):
+        y = torch.softmax(F.gelu(self.norm(self.linear(x))), dim=-1).half().float() + x.sum()
+        out = torch.empty_like(y)
+        copy_kernel[(triton.cdiv(y.numel(), 16),)](y, out, y.numel(), BLOCK=16)
+        return out
+"""
+
+
+def rehearse(launches: Launches) -> None:
+    """Play both roles at once, in two threads of this process."""
+    request = {
+        "source": REFERENCE,
+        "class_name": "Model",
+        "has_inputs": True,
+        "has_init_inputs": True,
+        "first_line": 1,
+        "inputs": False,
+        "init_inputs": False,
+        "code": CANDIDATE,
+        "timeout_s": 60.0,
+        "seed": 0,
+        "allow_tf32": False,
+        "memory_mb": None,
+    }
+    left, right = socket.socketpair()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "candidate").mkdir()
+        other = threading.Thread(
+            target=candidate.serve, args=(right, folder / "candidate", "cpu", launches)
+        )
+        other.start()
+        try:
+            referee.judge(left, request, [], folder, "cpu", lambda *_: None, lambda: 60.0)
+        finally:
+            left.close()
+            other.join()
+            right.close()
+    for name in ("reference", "candidate"):
+        sys.modules.pop(name, None)
