@@ -15,8 +15,7 @@ export interface ICellView {
 }
 
 export type Target =
-  | { kind: 'replace'; id: string }
-  | { kind: 'insert'; index: number };
+  { kind: 'replace'; id: string } | { kind: 'insert'; index: number };
 
 /**
  * A short name for a text, equal for equal texts.

@@ -43,7 +43,7 @@ class PanelView extends Panel implements IRenderMime.IRenderer {
     this.addClass('kllm-output');
     this.fixed = rendermime.createRenderer('text/html');
     this.addWidget(this.fixed);
-    sessionContext.connectionStatusChanged.connect(this.onConnection, this);
+    sessionContext.connectionStatusChanged.connect(this.onConnection);
   }
 
   async renderModel(model: IRenderMime.IMimeModel): Promise<void> {
@@ -60,10 +60,7 @@ class PanelView extends Panel implements IRenderMime.IRenderer {
 
   override dispose(): void {
     this.observer.disconnect();
-    this.sessionContext.connectionStatusChanged.disconnect(
-      this.onConnection,
-      this
-    );
+    this.sessionContext.connectionStatusChanged.disconnect(this.onConnection);
     super.dispose();
   }
 
@@ -85,12 +82,12 @@ class PanelView extends Panel implements IRenderMime.IRenderer {
     this.choose();
   }
 
-  private onConnection(_: unknown, status: string): void {
+  private readonly onConnection = (_: unknown, status: string): void => {
     // A renderer of widgets made without a kernel does not notice the kernel that comes later.
     if (status === 'connected' && !this.isLive) {
       this.renderLive();
     }
-  }
+  };
 
   private choose(): void {
     this.fixed.setHidden(this.isLive);

@@ -117,7 +117,11 @@ const STATUSES: readonly unknown[] = ['complete', 'stopped', 'failed'];
 /** A message of an open stream, or null where it is not one that we know. */
 export function asStreamMessage(value: unknown): StreamMessage | null {
   const found = fields(value);
-  if (!found || typeof found.text !== 'string' || !Number.isInteger(found.seq)) {
+  if (
+    !found ||
+    typeof found.text !== 'string' ||
+    !Number.isInteger(found.seq)
+  ) {
     return null;
   }
   if (found.done === undefined) {

@@ -10,7 +10,8 @@ export function isOurMagic(source: string): boolean {
  * A JSON string is also a Python string literal.
  */
 export function translationCode(source: string): string {
-  const module = "__import__('kernelllm_jupyter.notebook', fromlist=['translate_cell'])";
+  const module =
+    "__import__('kernelllm_jupyter.notebook', fromlist=['translate_cell'])";
   return `${module}.translate_cell(${JSON.stringify(source)})`;
 }
 

@@ -1,6 +1,11 @@
 import type { ISharedCell, ISharedNotebook, YCodeCell } from '@jupyter/ydoc';
 import { UUID } from '@lumino/coreutils';
-import { ICellView, chooseTarget, commonPrefix, fingerprint } from './generated';
+import {
+  ICellView,
+  chooseTarget,
+  commonPrefix,
+  fingerprint
+} from './generated';
 import { ICellMark, NAME, asCellMark } from './protocol';
 
 /** How much of the last text must still end the cell for more to be put after it. */

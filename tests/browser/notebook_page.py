@@ -63,7 +63,7 @@ class NotebookPage:
     # --- looking -----------------------------------------------------------------------------
 
     def ask(self, script: str, argument: Any = None) -> Any:
-        """The value that ``script`` returns; it sees ``panel``, ``notebook``, ``cells``, ``arg``."""
+        """What ``script`` returns; it sees ``panel``, ``notebook``, ``cells`` and ``arg``."""
         return self.page.evaluate(f"async arg => {{ {PRELUDE} {script} }}", argument)
 
     def wait(self, script: str, argument: Any = None) -> None:

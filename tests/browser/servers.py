@@ -49,7 +49,6 @@ def serve(kind: str, place: Path) -> Iterator[Server]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    application = {"lab": "LabApp", "notebook": "JupyterNotebookApp"}[kind]
     log = (place / "server.log").open("w")
     server = subprocess.Popen(
         [
@@ -62,8 +61,7 @@ def serve(kind: str, place: Path) -> Iterator[Server]:
             "--ServerApp.port_retries=0",
             f"--ServerApp.root_dir={folder}",
             "--IdentityProvider.token=",
-            f"--{application}.expose_app_in_browser=True",
-            f"--{application}.news_url=",
+            "--expose-app-in-browser",
         ],
         cwd=folder,
         env=environment,
@@ -94,4 +92,4 @@ def _wait_until_up(server: subprocess.Popen[bytes], url: str, log: Path) -> None
                 server.wait(0.2)
             except subprocess.TimeoutExpired:
                 continue
-            raise RuntimeError(f"The server ended:\n{log.read_text()}")
+            raise RuntimeError(f"The server ended:\n{log.read_text()}") from None

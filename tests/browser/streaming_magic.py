@@ -34,7 +34,7 @@ class Streaming(Magics):
 
     @cell_magic
     def stream(self, line: str, source: str) -> None:
-        """``%%stream length=8000 rate=200 size=4 wait=0``: pieces of ``size``, ``rate`` a second."""
+        """``%%stream length=8000 rate=200 size=4``: pieces of ``size``, ``rate`` a second."""
         options = dict(pair.split("=") for pair in line.split())
         size = int(options.get("size", 4))
         text = options.get("text") or text_of(int(options.get("length", 800)))
