@@ -27,22 +27,7 @@ ALLOCATING = frozenset(
 )
 #: Operators that make, move or look at values without computing new ones.
 MOVING = ALLOCATING | frozenset(
-    """
-    _conj _conj_physical _local_scalar_dense _neg_view _reshape_alias _reshape_copy _to_copy
-    _unsafe_view alias alias_copy arange arange_out as_strided as_strided_ as_strided_copy
-    as_strided_scatter broadcast_to cat chunk clone constant_pad_nd contiguous copy copy_ detach
-    detach_ diagonal diagonal_scatter equal expand expand_copy eye fill fill_ flatten flip full
-    full_like gather index index_copy index_put index_put_ index_select is_same_size
-    is_set_to lift lift_fresh masked_fill masked_fill_ masked_scatter movedim narrow new_full
-    new_ones new_zeros one_hot ones ones_like permute permute_copy pin_memory ravel real
-    repeat repeat_interleave reshape resize_ resolve_conj resolve_neg roll scalar_tensor scatter
-    select select_scatter set_ slice slice_scatter split split_copy split_with_sizes
-    split_with_sizes_copy squeeze squeeze_ squeeze_copy stack stride sym_numel sym_size
-    sym_storage_offset sym_stride t t_ take take_along_dim tile to transpose transpose_
-    transpose_copy tril tril_ tril_indices triu triu_ triu_indices unbind unfold unflatten
-    unsqueeze unsqueeze_ unsqueeze_copy view view_as view_as_real view_as_complex view_copy
-    zero zero_ zeros zeros_like
-    """.split()
+    ["_conj", "_conj_physical", "_local_scalar_dense", "_neg_view", "_reshape_alias", "_reshape_copy", "_to_copy", "_unsafe_view", "alias", "alias_copy", "arange", "arange_out", "as_strided", "as_strided_", "as_strided_copy", "as_strided_scatter", "broadcast_to", "cat", "chunk", "clone", "constant_pad_nd", "contiguous", "copy", "copy_", "detach", "detach_", "diagonal", "diagonal_scatter", "equal", "expand", "expand_copy", "eye", "fill", "fill_", "flatten", "flip", "full", "full_like", "gather", "index", "index_copy", "index_put", "index_put_", "index_select", "is_same_size", "is_set_to", "lift", "lift_fresh", "masked_fill", "masked_fill_", "masked_scatter", "movedim", "narrow", "new_full", "new_ones", "new_zeros", "one_hot", "ones", "ones_like", "permute", "permute_copy", "pin_memory", "ravel", "real", "repeat", "repeat_interleave", "reshape", "resize_", "resolve_conj", "resolve_neg", "roll", "scalar_tensor", "scatter", "select", "select_scatter", "set_", "slice", "slice_scatter", "split", "split_copy", "split_with_sizes", "split_with_sizes_copy", "squeeze", "squeeze_", "squeeze_copy", "stack", "stride", "sym_numel", "sym_size", "sym_storage_offset", "sym_stride", "t", "t_", "take", "take_along_dim", "tile", "to", "transpose", "transpose_", "transpose_copy", "tril", "tril_", "tril_indices", "triu", "triu_", "triu_indices", "unbind", "unfold", "unflatten", "unsqueeze", "unsqueeze_", "unsqueeze_copy", "view", "view_as", "view_as_real", "view_as_complex", "view_copy", "zero", "zero_", "zeros", "zeros_like"]
 )
 
 
@@ -58,7 +43,7 @@ def poison(tensor: torch.Tensor) -> torch.Tensor:
     return tensor
 
 
-class Operators(TorchDispatchMode):
+class Operators(TorchDispatchMode):  # type: ignore[misc]
     """Counts ATen operators that compute, and poisons fresh memory."""
 
     def __init__(self) -> None:
@@ -88,12 +73,21 @@ class Launches:
         self.only_copies = True
         self.disabled = False
         self.operators: Operators | None = None
+        #: Counts the runs, so that each trial can take another autotuning configuration.
+        self.turn = 0
+        self.configuration: str | None = None
+        #: What else was seen, for example a product that a GPU computes in TF32.
+        self.notes: set[str] = set()
+        #: Names that the compatibility layer added to torch.
+        self.added_names: tuple[str, ...] = ()
 
     def start(self, *, disabled: bool, operators: Operators | None) -> None:
         self.names.clear()
         self.only_copies = True
         self.disabled = disabled
         self.operators = operators
+        self.turn += 1
+        self.configuration = None
 
     @property
     def total(self) -> int:
@@ -109,9 +103,7 @@ class Launches:
             watched = self.only_copies and sum(t.numel() for t in tensors) <= COMPARED_ELEMENTS
             before = [_bits(tensor) for tensor in tensors] if watched else []
             result = launch()
-            if watched and not _only_copied(tensors, before):
-                self.only_copies = False
-            elif not watched:
+            if (watched and not _only_copied(tensors, before)) or not watched:
                 self.only_copies = False
             return result
 
@@ -145,11 +137,11 @@ def _only_copied(tensors: list[torch.Tensor], before: list[torch.Tensor]) -> boo
 
 
 def _same(left: torch.Tensor, right: torch.Tensor) -> bool:
-    return torch.equal(left.view(torch.uint8), right.view(torch.uint8))
+    return bool(torch.equal(left.view(torch.uint8), right.view(torch.uint8)))
 
 
 def _same_values(left: torch.Tensor, right: torch.Tensor) -> bool:
     """Whether two flat tensors hold the same values in any order."""
     if left.dtype != right.dtype or left.is_complex():
         return False
-    return torch.equal(left.sort().values, right.sort().values)
+    return bool(torch.equal(left.sort().values, right.sort().values))

@@ -20,7 +20,11 @@ from kernelllm_jupyter.verify.child import (
     failure_text,
     root_cause,
 )
+from kernelllm_jupyter.verify.compat_inductor import relied_on
+from kernelllm_jupyter.verify.interpreter_bounds import OutOfBounds
 from kernelllm_jupyter.verify.protocol import Closed, Message, receive, send
+from kernelllm_jupyter.verify.sandbox import limit_memory
+from kernelllm_jupyter.verify.surroundings import surroundings
 from kernelllm_jupyter.verify.tensors import Blob, Foreign, leaves, pack, unpack
 from kernelllm_jupyter.verify.trials import sow
 
@@ -64,19 +68,26 @@ def _build(
     message: Message, path: Path, device: str, launches: Launches
 ) -> tuple[Entrant, dict[str, Any], list[Blob]]:
     request = message.header
-    module = execute(request["code"], path)
+    if device == "cpu" and request["memory_mb"] is not None:
+        limit_memory(int(request["memory_mb"]))
+    with surroundings(device):
+        module = execute(request["code"], path)
     entry = getattr(module, "ModelNew", None)
     if not (isinstance(entry, type) and issubclass(entry, torch.nn.Module)):
         raise NoModelNew("The code defines no class ModelNew that derives from torch.nn.Module.")
     args, kwargs = unpack(request["init"], message.blobs)
     sow(request["seed"])
     launches.start(disabled=False, operators=None)
-    model = entry(*args, **kwargs)
+    with surroundings(device):
+        model = entry(*args, **kwargs)
     if device != "cpu":
         model = model.to(device)
     entrant = Entrant(model, path, device, launches)
     blobs: list[Blob] = []
-    header = {"state": pack(_state(model), blobs), "training": model.training}
+    header = {
+        "state": pack(_state(model), blobs),
+        "added_names": relied_on(launches.added_names, request["code"]),
+    }
     return entrant, header, blobs
 
 
@@ -106,7 +117,7 @@ def _run(entrant: Entrant, message: Message) -> tuple[dict[str, Any], list[Blob]
         operators = Operators()
         entrant.launches.start(disabled=not request["launch"], operators=operators)
         sow(request["seed"])
-        with operators:
+        with surroundings(entrant.device), operators:
             outputs = model(*inputs)
         _synchronize(entrant.device)
     stale = _changed(entrant.returned)
@@ -126,6 +137,8 @@ def _run(entrant: Entrant, message: Message) -> tuple[dict[str, Any], list[Blob]
         "only_copies": entrant.launches.only_copies,
         "aten": dict(operators.arithmetic),
         "stale": stale,
+        "notes": sorted(entrant.launches.notes),
+        "configuration": entrant.launches.configuration,
     }
     return header, blobs
 
@@ -179,6 +192,9 @@ def _failure(error: BaseException, path: Path) -> dict[str, Any]:
         return {"kind": "compile_error", "code": "no_model_new", "message": str(cause)}
     if isinstance(cause, SyntaxError):
         return {"kind": "compile_error", "code": "syntax", "message": str(cause), "line": line}
+    if isinstance(cause, OutOfBounds):
+        message = f"A Triton kernel {cause}"
+        return {"kind": "rejected", "code": "out_of_bounds", "message": message, "line": line}
     if isinstance(cause, Foreign):
         return {
             "kind": "rejected",

@@ -20,11 +20,12 @@ __all__ = ["install", "play"]
 
 def install() -> Launches:
     """Mend the interpreter and add missing names; done once, in the server."""
-    from kernelllm_jupyter.verify import compat_inductor, interpreter
+    from kernelllm_jupyter.verify import compat_cuda, compat_inductor, interpreter
 
     launches = Launches()
     interpreter.install(launches)
-    compat_inductor.install()
+    launches.added_names = compat_inductor.install(on_cpu=True)
+    compat_cuda.install()
     rehearse(launches)
     return launches
 
@@ -37,10 +38,7 @@ def play(
     launches: Launches,
 ) -> None:
     """Be the referee or the candidate of one check."""
-    from kernelllm_jupyter.verify import compat_cuda
-
     if report is None:
-        compat_cuda.install()
         candidate.serve(wire, folder, "cpu", launches)
         return
     try:
@@ -49,7 +47,6 @@ def play(
         return
     request = message.header
     limit_memory(int(request["memory_mb"]))
-    compat_cuda.install()
     outlet = report
 
     def say(phase: str, doing: str) -> None:

@@ -66,9 +66,9 @@ def _pattern(
             isinstance(other, torch.Tensor)
             and other.shape == got.shape
             and other.dtype == got.dtype
+            and torch.equal(other.to(got.device), got)
         ):
-            if torch.equal(other.to(got.device), got):
-                return " The result is the input, unchanged."
+            return " The result is the input, unchanged."
     if got.ndim >= 2 and got.shape[-1] == got.shape[-2] and _same(got.mT, expected):
         return " The result is transposed."
     ratio = _ratio(got, expected)

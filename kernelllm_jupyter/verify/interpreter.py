@@ -1,16 +1,47 @@
-"""Triton's interpreter, made right and fast enough for a check."""
+"""Triton's interpreter, made right and fast enough for a check.
+
+Installed once in the server, before its first fork; every child inherits it. Each concern is its
+own module; what differs between triton versions is absorbed by passing unknown arguments through.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy
+import torch
+import triton
 import triton.runtime.interpreter as tri
 
+from kernelllm_jupyter.verify import (
+    fake_driver,
+    interpreter_bfloat16,
+    interpreter_bounds,
+    interpreter_libdevice,
+    interpreter_reduce,
+)
 from kernelllm_jupyter.verify.audit import Launches
+
+__all__ = ["install"]
 
 
 def install(launches: Launches) -> None:
+    """Mend the interpreter for this process and all that are forked from it."""
+    # Overflow checks triple the cost of integer arithmetic and change no result.
     tri.interpreter_builder.options = tri.InterpreterOptions(sanitize_overflow=False)
+    numpy.seterr(all="ignore")
+    fake_driver.install()
+    _watch_launches(launches)
+    _try_every_configuration(launches)
+    _quick_erf()
+    _note_tf32(launches)
+    interpreter_reduce.install()
+    interpreter_libdevice.install()
+    interpreter_bfloat16.install()
+    interpreter_bounds.install()
+
+
+def _watch_launches(launches: Launches) -> None:
     original = tri.GridExecutor.__call__
 
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -19,3 +50,49 @@ def install(launches: Launches) -> None:
         )
 
     tri.GridExecutor.__call__ = call
+
+
+def _try_every_configuration(launches: Launches) -> None:
+    """An autotuned Triton kernel runs with another configuration in every trial.
+
+    There is nothing to time here, and each of them may be the one that is chosen on a GPU.
+    """
+    from triton.runtime.autotuner import Autotuner
+
+    def run(self: Any, *args: Any, **kwargs: Any) -> Any:
+        self.nargs = dict(zip(self.arg_names, args, strict=False))
+        configurations = self.prune_configs(kwargs) if len(self.configs) > 1 else self.configs
+        chosen = configurations[launches.turn % len(configurations)]
+        self.best_config = chosen
+        launches.configuration = str(chosen)
+        if chosen.pre_hook is not None:
+            chosen.pre_hook({**self.nargs, **kwargs, **chosen.all_kwargs()})
+        try:
+            return self.fn.run(*args, **kwargs, **chosen.all_kwargs())
+        finally:
+            self.nargs = None
+
+    Autotuner.run = run
+
+
+def _quick_erf() -> None:
+    """The interpreter calls ``math.erf`` for one element at a time."""
+
+    def erf(self: Any, argument: Any) -> Any:
+        data = torch.erf(torch.from_numpy(numpy.ascontiguousarray(argument.data))).numpy()
+        return tri.TensorHandle(data, argument.dtype.scalar)
+
+    tri.InterpreterBuilder.create_erf = erf
+
+
+def _note_tf32(launches: Launches) -> None:
+    """Remember a float32 ``tl.dot`` that a GPU would compute in TF32, which happens not here."""
+    original = tri.InterpreterBuilder.create_dot
+    tf32 = triton._C.libtriton.ir.INPUT_PRECISION.TF32
+
+    def dot(self: Any, a: Any, b: Any, d: Any, precision: Any, *rest: Any) -> Any:
+        if a.data.dtype == numpy.float32 and precision == tf32:
+            launches.notes.add("tf32")
+        return original(self, a, b, d, precision, *rest)
+
+    tri.InterpreterBuilder.create_dot = dot

@@ -76,6 +76,8 @@ class Result:
     only_copies: bool
     aten: dict[str, int]
     stale: bool
+    notes: tuple[str, ...]
+    configuration: str | None
 
 
 def judge(
@@ -164,8 +166,22 @@ class Match:
             ) from None
         self.say("candidate", "building the candidate")
         built = self._ask(
-            {"do": "build", "code": self.request["code"], "init": form, "seed": self.seed}, blobs
+            {
+                "do": "build",
+                "code": self.request["code"],
+                "init": form,
+                "seed": self.seed,
+                "memory_mb": self.request["memory_mb"],
+            },
+            blobs,
         )
+        added = built.header["added_names"]
+        if added:
+            self.findings.warn(
+                "missing_names",
+                f"The code uses {', '.join(added)}, which this torch or triton no longer has; the "
+                "check put the names back, your own session does not.",
+            )
         state = unpack(built.header["state"], built.blobs)
         self.names = self._matched(state)
 
@@ -259,6 +275,7 @@ class Match:
         self, trial: Trial, inputs: list[Any], state: dict[str, torch.Tensor] | None
     ) -> Expectation | None:
         """What the reference makes of it; None where a variation is none that it can run."""
+        self.say("reference", "")
         try:
             expectation = self.reference.expect(inputs, state, self.training, trial.seed)
         except ReferenceFailure:
@@ -297,7 +314,10 @@ class Match:
                 )
             if comparison.outcome == "different":
                 self._refuse_cached(expectation, result)
-                message = account(f"output{path}", trial.name, comparison, have, want, inputs)
+                name = trial.name
+                if result.configuration:
+                    name += f", with {result.configuration}"
+                message = account(f"output{path}", name, comparison, have, want, inputs)
                 raise Refusal("incorrect", comparison.code, message)
         self._control(inputs, expected, exact, shifted, trial)
         self.previous = (copied(result.outputs), copied(expectation.outputs))
@@ -376,6 +396,12 @@ class Match:
                 + (f" ({', '.join(sorted(result.aten))})." if result.aten else "."),
             )
         self.always_copies = self.always_copies and result.only_copies
+        if "tf32" in result.notes and not self.request["allow_tf32"]:
+            self.findings.warn(
+                "tf32",
+                "tl.dot multiplies float32 in TF32 on a GPU, which is about 1,000 times less "
+                "precise and did not happen here: pass input_precision='ieee' to keep float32.",
+            )
 
     def _watch_side_effects(
         self,
@@ -515,6 +541,8 @@ class Match:
                 only_copies=bool(header["only_copies"]),
                 aten={str(name): int(count) for name, count in header["aten"].items()},
                 stale=bool(header["stale"]),
+                notes=tuple(map(str, header["notes"])),
+                configuration=header["configuration"],
             )
         except (KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
             raise _garbled(error) from None

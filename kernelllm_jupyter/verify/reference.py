@@ -23,6 +23,7 @@ from kernelllm_jupyter.verify.child import (
     failure_line,
     failure_text,
 )
+from kernelllm_jupyter.verify.surroundings import surroundings
 from kernelllm_jupyter.verify.tensors import copied, mapped
 from kernelllm_jupyter.verify.trials import sow
 
@@ -142,10 +143,8 @@ class Reference:
         default = torch.get_default_dtype()
         torch.set_default_dtype(torch.float64)
         try:
-            with InDouble():
-                return copied(
-                    self._forward(model, mapped(inputs, up), mapped(state, up), training, seed)
-                )
+            with surroundings(self.device), InDouble():
+                return self._forward(model, mapped(inputs, up), mapped(state, up), training, seed)
         finally:
             torch.set_default_dtype(default)
 
@@ -184,7 +183,8 @@ class Reference:
     def _blamed(self, what: str) -> Iterator[None]:
         """Turn any exception of the user's source into a :class:`ReferenceFailure`."""
         try:
-            yield
+            with surroundings(self.device):
+                yield
         except ReferenceFailure:
             raise
         except BaseException as error:
@@ -197,7 +197,7 @@ class Reference:
             ) from error
 
 
-class InDouble(TorchFunctionMode):
+class InDouble(TorchFunctionMode):  # type: ignore[misc]
     """Casts to a lower precision, written out in the module, become casts to float64."""
 
     def __torch_function__(

@@ -11,6 +11,8 @@ import ctypes
 import os
 import resource
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 __all__ = [
@@ -18,6 +20,7 @@ __all__ = [
     "confine",
     "die_with_parent",
     "isolate",
+    "layers",
     "limit_memory",
     "scrubbed_environment",
 ]
@@ -131,3 +134,22 @@ def available_memory_mb() -> int:
     except OSError:
         pass
     return 4096
+
+
+def layers() -> list[str]:
+    """The layers that a worker's processes get on this machine, tried out in a process."""
+    program = (
+        "from kernelllm_jupyter.verify.sandbox import confine, isolate;"
+        "print('\\n'.join([*isolate(), *confine()]))"
+    )
+    root = Path(__file__).parents[2]
+    tried = subprocess.run(
+        [sys.executable, "-c", program],
+        env=scrubbed_environment(root, root),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return tried.stdout.split("\n")[:-1] if tried.returncode == 0 else []
