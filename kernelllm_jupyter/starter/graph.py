@@ -1,0 +1,95 @@
+"""What the starter model reads: a module's forward pass as a short list of named steps.
+
+A graph is in static single assignment form: step *i* defines the value ``$v<i>`` and may use any
+earlier one, any number of times. Everything that belongs to the user's module rather than to the
+operation (names, numbers, parameters) is a placeholder: ``$in0`` an input, ``$w0`` a parameter or
+buffer, ``$p0`` a number known only when the module is called, ``$c0`` a number written in the
+source. The model sees and writes placeholders; :mod:`.reader` puts the user's own text back.
+
+This module knows neither Python source nor Triton.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["LIMITS", "Graph", "HostNumber", "Layout", "Step", "Stored", "Weight"]
+
+#: How programs map to elements. ``flat``: blocks of a flat index; ``total``: the same, each block
+#: adding up; ``last``: a program per row of the last dimension; ``dim``: a program per line along
+#: another dimension; ``tail``: a program per slice of the last few dimensions.
+Layout = Literal["flat", "total", "last", "dim", "tail"]
+
+#: What is returned: a block of the input's shape, one number per row (its dimension dropped or
+#: kept as 1), or the sum or mean of everything.
+Stored = Literal["block", "one", "keep", "sum", "mean"]
+
+#: The most placeholders of each kind that the model was trained with.
+LIMITS = {"v": 40, "in": 4, "w": 4, "p": 6, "c": 16}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One operation; ``operands`` are placeholders."""
+
+    operation: str
+    operands: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Weight:
+    """A parameter or buffer: ``text`` is how ``forward`` reaches it, such as ``self.weight``.
+
+    ``load`` is ``vec`` (one element per column), ``one`` (a single element) or ``full``
+    (expanded to the input's shape by the wrapper).
+    """
+
+    text: str
+    name: str
+    load: Literal["vec", "one", "full"]
+
+
+@dataclass(frozen=True)
+class HostNumber:
+    """A number that the wrapper computes and passes to the Triton kernel."""
+
+    text: str
+    name: str
+    is_float: bool
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A forward pass. ``names[i]`` is what the source calls ``$v<i>``, where it has a name."""
+
+    layout: Layout
+    stored: Stored
+    steps: tuple[Step, ...]
+    inputs: tuple[str, ...] = ()
+    weights: tuple[Weight, ...] = ()
+    numbers: tuple[HostNumber, ...] = ()
+    constants: tuple[float, ...] = ()
+    dim: str = "-1"
+    dims_kept: int = 1
+    names: tuple[str | None, ...] = ()
+
+    @property
+    def has_columns(self) -> bool:
+        """Whether a flat layout needs the length of a row, to load one element per column."""
+        return self.layout in ("flat", "total") and any(w.load == "vec" for w in self.weights)
+
+    def prompt(self) -> str:
+        """The text that the model is trained on: a head with the arguments, then the steps."""
+        arguments = "".join(
+            f"${kind}{index}"
+            for kind, items in (("in", self.inputs), ("w", self.weights), ("p", self.numbers))
+            for index in range(len(items))
+        )
+        columns = " cols" if self.has_columns else ""
+        lines = [f"{self.layout} {self.stored}{columns} {arguments}"]
+        lines += [
+            f"$v{index}: {step.operation} {''.join(step.operands)}"
+            for index, step in enumerate(self.steps)
+        ]
+        return "\n".join(lines) + "\n=>\n"

@@ -1,0 +1,204 @@
+"""What can be taken from the user's source and stands around the model's answer.
+
+Imports, the signature of the Triton kernel, ``class ModelNew`` with the constructor as it was
+written, and the checks with which ``forward`` refuses what the Triton kernel was not written for.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import textwrap
+from collections.abc import Iterable
+
+from kernelllm_jupyter.starter.graph import Graph
+from kernelllm_jupyter.starter.naming import Names
+from kernelllm_jupyter.starter.trace import Trace
+
+__all__ = ["class_head", "module_head"]
+
+_OWN_IMPORTS = {
+    "torch": "import torch",
+    "nn": "import torch.nn as nn",
+    "math": "import math",
+    "triton": "import triton",
+    "tl": "import triton.language as tl",
+}
+
+
+def module_head(trace: Trace, names: Names, source: str) -> str:
+    """Everything before the body of the Triton kernel."""
+    needed = _names_in(_kept_nodes(trace))
+    definitions = _definitions(trace, needed)
+    for node in definitions:
+        needed |= _names_in([node])
+    needed |= {"torch", "triton", "tl"} | _names_in_text(_class_line(trace))
+    for number in trace.graph.numbers:
+        needed |= _names_in_text(number.text)
+    parts = ["\n".join(_imports(trace.tree, needed))]
+    parts += [_source_of(node, source) for node in definitions]
+    signature = ", ".join([*names.signature, "BLOCK: tl.constexpr"])
+    line = f"def {names.kernel_name}({signature}):"
+    if len(line) > 96:
+        body = "".join(f"    {name},\n" for name in (*names.signature, "BLOCK: tl.constexpr"))
+        line = f"def {names.kernel_name}(\n{body}):"
+    return "\n\n\n".join([*parts, f"@triton.jit\n{line}\n"])
+
+
+def class_head(trace: Trace, names: Names, source: str) -> str:
+    """From after the Triton kernel to the first line that the model writes of ``forward``."""
+    members = [_source_of(node, source) for node in _kept_nodes(trace)]
+    forward = trace.forward
+    returns = f" -> {ast.unparse(forward.returns)}" if forward.returns is not None else ""
+    head = f"def forward({ast.unparse(forward.args)}){returns}:\n"
+    checks = "".join(f"    {line}\n" for line in _checks(trace, names))
+    text = "\n\n".join([*(member.rstrip("\n") for member in members), head + checks])
+    doc = f'"""{trace.cls.name}, its forward pass in one Triton kernel."""\n\n'
+    return f"\n\n{_class_line(trace)}\n{textwrap.indent(doc + text, '    ')}"
+
+
+def _class_line(trace: Trace) -> str:
+    bases = ", ".join(ast.unparse(base) for base in trace.cls.bases)
+    return f"class ModelNew({bases or 'nn.Module'}):"
+
+
+def _checks(trace: Trace, names: Names) -> Iterable[str]:
+    """Lines that make ``forward`` fail loudly where its Triton kernel would be wrong."""
+    graph = trace.graph
+    for text, value in trace.assumptions:
+        yield f"{_unless(text, value)}:"
+        message = f"this Triton kernel was written for {text} == {value}"
+        yield f"    raise ValueError({message!r})"
+    first, *others = graph.inputs
+    mixed = "".join(f" or {other}.dtype != {first}.dtype" for other in others)
+    yield f"if {first}.dtype not in (torch.float32, torch.float16, torch.bfloat16){mixed}:"
+    yield '    raise TypeError("this Triton kernel takes inputs of one dtype: float32 or a half")'
+    if others:
+        joined = ", ".join(graph.inputs)
+        yield f"{joined} = (tensor.contiguous() for tensor in torch.broadcast_tensors({joined}))"
+    else:
+        yield f"{first} = {first}.contiguous()"
+    yield from _weight_checks(graph, names, first)
+
+
+def _weight_checks(graph: Graph, names: Names, first: str) -> Iterable[str]:
+    for index, weight in enumerate(graph.weights):
+        if weight.load == "vec":
+            count = f"{first}.shape[{graph.dim}:].numel()" if graph.layout == "tail" else None
+            yield f"if {weight.text}.numel() != {count or f'{first}.shape[-1]'}:"
+            yield f'    raise ValueError("{weight.text} must have one element per column")'
+        elif weight.load == "full":
+            yield f"{names.forward[f'$w{index}']} = {weight.text}.expand_as({first}).contiguous()"
+
+
+def _unless(text: str, value: str) -> str:
+    if value in ("True", "False"):
+        return f"if not {text}" if value == "True" else f"if {text}"
+    if value == "None":
+        return f"if {text} is not None"
+    return f"if {text} != {value}"
+
+
+def _kept_nodes(trace: Trace) -> list[ast.stmt]:
+    """Members of the class that its constructor needs, in the order of the source."""
+    methods = {node.name: node for node in trace.cls.body if isinstance(node, ast.FunctionDef)}
+    wanted = {"__init__"} & set(methods)
+    frontier = list(wanted)
+    while frontier:
+        node = methods[frontier.pop()]
+        used = {
+            item.attr
+            for item in ast.walk(node)
+            if isinstance(item, ast.Attribute) and isinstance(item.value, ast.Name)
+        }
+        fresh = (used & set(methods)) - wanted - {"forward"}
+        wanted |= fresh
+        frontier += fresh
+    texts = " ".join(number.text for number in trace.graph.numbers)
+    kept: list[ast.stmt] = []
+    for node in trace.cls.body:
+        if isinstance(node, (ast.Assign, ast.AnnAssign)):
+            kept.append(node)
+        elif isinstance(node, ast.FunctionDef):
+            is_read = re.search(rf"\bself\.{node.name}\b", texts) is not None
+            if node.name in wanted or (is_read and node.decorator_list):
+                kept.append(node)
+    return kept
+
+
+def _definitions(trace: Trace, needed: set[str]) -> list[ast.stmt]:
+    """Statements of the cell that ``needed`` names, and what they need in turn."""
+    wanted = set(needed) | _names_in(list(trace.cls.bases)) | _names_in([trace.forward.args])
+    if trace.forward.returns is not None:
+        wanted |= _names_in([trace.forward.returns])
+    for number in trace.graph.numbers:
+        wanted |= _names_in_text(number.text)
+    chosen: dict[int, ast.stmt] = {}
+    for statement in reversed(trace.tree.body):
+        if statement is trace.cls or isinstance(statement, (ast.Import, ast.ImportFrom)):
+            continue
+        if _bound(statement) & wanted:
+            chosen[statement.lineno] = statement
+            wanted |= _names_in([statement])
+    return [chosen[line] for line in sorted(chosen)]
+
+
+def _bound(statement: ast.stmt) -> set[str]:
+    if isinstance(statement, (ast.ClassDef, ast.FunctionDef)):
+        return {statement.name}
+    targets: list[ast.expr] = []
+    if isinstance(statement, ast.Assign):
+        targets = statement.targets
+    elif isinstance(statement, ast.AnnAssign):
+        targets = [statement.target]
+    return {
+        node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)
+    }
+
+
+def _imports(tree: ast.Module, needed: set[str]) -> list[str]:
+    """The source's imports that are still used, then those of our own that it lacks."""
+    lines: list[str] = []
+    bound: set[str] = set()
+    for node in tree.body:
+        if not isinstance(node, (ast.Import, ast.ImportFrom)):
+            continue
+        aliases = [a for a in node.names if (a.asname or a.name.partition(".")[0]) in needed]
+        aliases = [a for a in aliases if (a.asname or a.name.partition(".")[0]) not in bound]
+        if isinstance(node, ast.ImportFrom) and node.module == "__future__":
+            aliases = node.names
+        if aliases:
+            bound |= {a.asname or a.name.partition(".")[0] for a in aliases}
+            kept = (
+                ast.Import(aliases)
+                if isinstance(node, ast.Import)
+                else ast.ImportFrom(node.module, aliases, node.level)
+            )
+            lines.append(ast.unparse(kept))
+    missing = [line for name, line in _OWN_IMPORTS.items() if name in needed - bound]
+    return lines + missing
+
+
+def _names_in(nodes: Iterable[ast.AST]) -> set[str]:
+    """Names that ``nodes`` take from outside: not a function's own arguments."""
+    found: set[str] = set()
+    for node in nodes:
+        names = {item.id for item in ast.walk(node) if isinstance(item, ast.Name)}
+        if isinstance(node, ast.FunctionDef):
+            own = {item.arg for item in ast.walk(node.args) if isinstance(item, ast.arg)}
+            names = (names - own) | _names_in([node.args])
+        found |= names
+    return found
+
+
+def _names_in_text(text: str) -> set[str]:
+    return set(re.findall(r"(?<![\w.])[A-Za-z_]\w*", text))
+
+
+def _source_of(node: ast.stmt, source: str) -> str:
+    """The statement as it was written, without its indentation."""
+    decorators = getattr(node, "decorator_list", [])
+    first = min([node.lineno, *(item.lineno for item in decorators)])
+    lines = source.splitlines()[first - 1 : node.end_lineno]
+    text = textwrap.dedent("\n".join(lines))
+    return re.sub(r"super\(\s*\w+\s*,\s*self\s*\)", "super()", text)

@@ -1,0 +1,489 @@
+"""Follows a module's ``forward`` by ``ast`` and gives its graph; nothing of the cell is run."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+from typing import Any
+
+from kernelllm_jupyter.errors import UnsupportedModule
+from kernelllm_jupyter.starter.builder import Builder
+from kernelllm_jupyter.starter.calls import Calls, weights_of
+from kernelllm_jupyter.starter.domain import (
+    ClassRef,
+    Dotted,
+    Function,
+    Instance,
+    Layer,
+    Number,
+    Refused,
+    Shape,
+    Spec,
+    Super,
+    Tensor,
+    TensorInput,
+    Unknown,
+    WeightRef,
+)
+from kernelllm_jupyter.starter.evaluate import Environment, Evaluator, is_tensor, plain
+from kernelllm_jupyter.starter.graph import Graph
+from kernelllm_jupyter.starter.lowering import Lowering
+from kernelllm_jupyter.starter.vocabulary import FAMILIES
+from kernelllm_jupyter.values import Problem
+
+__all__ = ["Trace", "trace"]
+
+_NOTHING = object()
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A traced problem: the graph, and what the wrapper must check before it relies on it."""
+
+    graph: Graph
+    tree: ast.Module
+    cls: ast.ClassDef
+    forward: ast.FunctionDef
+    #: Pairs of an expression of ``forward`` and the value that it must have.
+    assumptions: tuple[tuple[str, str], ...] = ()
+
+
+def trace(problem: Problem) -> Trace:
+    """Trace ``problem``, or raise ``UnsupportedModule`` with what stands in the way."""
+    try:
+        return Tracer(problem).run()
+    except Refused as refused:
+        line = refused.line
+        where = "" if line is None else f" in line {line - problem.first_line + 1}"
+        raise UnsupportedModule(
+            f"The starter model does not cover {refused.what}{where}. "
+            f"It was trained on {FAMILIES}. For anything else load KernelLLM: "
+            "%%kernelllm -m facebook/KernelLLM (8B parameters, about 16 GB of memory in bf16)."
+        ) from refused
+    except RecursionError as error:
+        raise UnsupportedModule("The starter model does not cover recursive modules.") from error
+
+
+class Tracer:
+    """The state of one trace."""
+
+    def __init__(self, problem: Problem):
+        self.problem = problem
+        self.tree = ast.parse(problem.source)
+        self.evaluate = Evaluator(self)
+        self.call = Calls(self)
+        self.in_forward = False
+        self.module: Environment = {}
+        self._lowering: Lowering | None = None
+        self._assumed: dict[str, str] = {}
+        self._first_input: ast.expr = ast.Name("input", ast.Load())
+
+    # -- the whole line -------------------------------------------------------------------------------
+
+    def run(self) -> Trace:
+        self._read_module()
+        found = self.module.get(self.problem.class_name)
+        if not isinstance(found, ClassRef):
+            raise Refused(f"a source without the class {self.problem.class_name}")
+        instance = self._make(found.node)
+        forward = self.class_member(found.node, "forward")
+        if not isinstance(forward, ast.FunctionDef):
+            raise Refused("a module without forward", found.node)
+        env = self._arguments(forward)
+        env["self"] = instance
+        self.in_forward = True
+        result = self.execute(forward.body, env)
+        lowering = self.lowering(forward)
+        if isinstance(result, (tuple, list)):
+            raise Refused("more than one result", forward)
+        tensor = lowering.builder.tensor(None if result is _NOTHING else result, forward)
+        layout, stored = lowering.close(tensor)
+        graph = lowering.builder.finish(tensor, stored, layout)
+        return Trace(graph, self.tree, found.node, forward, tuple(self._assumed.items()))
+
+    def _read_module(self) -> None:
+        for statement in self.tree.body:
+            if isinstance(statement, ast.ClassDef):
+                self.module[statement.name] = ClassRef(statement)
+            elif isinstance(statement, ast.FunctionDef):
+                self.module[statement.name] = Function(statement)
+            else:
+                self.tolerant(statement, self.module)
+
+    def _make(self, cls: ast.ClassDef) -> Instance:
+        args, keywords = self._init_inputs()
+        args = [Number(None, plain(arg)) if _is_setting(arg) else arg for arg in args]
+        keywords = {k: Number(None, plain(v)) if _is_setting(v) else v for k, v in keywords.items()}
+        return self.construct(cls, args, keywords, cls, node=ast.Name("self", ast.Load()))
+
+    def _init_inputs(self) -> tuple[list[Any], dict[str, Any]]:
+        function = self.module.get("get_init_inputs")
+        if self.problem.init_inputs is not None or not isinstance(function, Function):
+            return [], {}
+        found = self.inline(function, [], {}, function.node)
+        if isinstance(found, dict):
+            return [], found
+        found = list(found) if isinstance(found, (list, tuple)) else []
+        both = len(found) == 2 and isinstance(found[0], (list, tuple)) and isinstance(found[1], dict)
+        return (list(found[0]), found[1]) if both else (found, {})
+
+    def _inputs(self) -> list[Any] | None:
+        function = self.module.get("get_inputs")
+        if self.problem.inputs is not None or not isinstance(function, Function):
+            return None
+        try:
+            found = self.inline(function, [], {}, function.node)
+        except Refused:
+            return None
+        return list(found) if isinstance(found, (list, tuple)) else None
+
+    def _arguments(self, forward: ast.FunctionDef) -> Environment:
+        """The names of ``forward``'s arguments, and the builder that takes its tensors."""
+        arguments = forward.args
+        if arguments.vararg or arguments.kwarg or arguments.kwonlyargs:
+            raise Refused("a forward with * arguments", forward)
+        names = [argument.arg for argument in arguments.args[1:]]
+        given = self._inputs()
+        first = len(names) - len(arguments.defaults)
+        env: Environment = {}
+        tensors = []
+        for index, name in enumerate(names):
+            value = given[index] if given is not None and index < len(given) else _NOTHING
+            if value is _NOTHING and index >= first:
+                default = plain(self.evaluate(arguments.defaults[index - first], {}))
+                env[name] = Number(ast.Name(name, ast.Load()), default)
+            elif value is _NOTHING or isinstance(value, (Spec, Unknown)):
+                spec = value if isinstance(value, Spec) else Spec(None)
+                if not spec.dtype.startswith(("float", "bfloat", "half")):
+                    raise Refused(f"inputs of dtype {spec.dtype}", forward)
+                env[name] = TensorInput(name, spec)
+                tensors.append(env[name])
+            elif isinstance(value, (int, float, Number)):
+                env[name] = Number(ast.Name(name, ast.Load()), plain(value))
+            else:
+                raise Refused(f"the argument {name}, which is no tensor", forward)
+        if not tensors:
+            raise Refused("a forward without tensor arguments", forward)
+        self._first_input = ast.Name(tensors[0].name, ast.Load())
+        self._lowering = Lowering(Builder(tensors, _broadcast([t.spec.shape for t in tensors])))
+        return env
+
+    # -- what evaluation asks for ---------------------------------------------------------------------
+
+    def lowering(self, node: ast.AST) -> Lowering:
+        if self._lowering is None:
+            raise Refused("arithmetic on tensors outside forward", node)
+        return self._lowering
+
+    def assume(self, value: Number, node: ast.AST) -> None:
+        """Note that the graph holds only while ``value`` is what it is now."""
+        if not value.free or not self.in_forward:
+            return
+        if value.node is None or value.value is None and not isinstance(value.node, ast.Attribute):
+            raise Refused(f"a choice by {ast.unparse(node)[:40]!r}", node)
+        self._assumed[ast.unparse(value.node)] = repr(value.value)
+
+    def layer_weights(self, layer: Layer) -> dict[str, WeightRef]:
+        return weights_of(layer)
+
+    def shape_of(self, value: Any, node: ast.AST) -> Shape:
+        lowering = self.lowering(node)
+        tensor = lowering.builder.tensor(value, node)
+        if tensor.extent != "full":
+            raise Refused("the shape of a reduced value", node)
+        path = ast.Attribute(value=self._first_input, attr="shape", ctx=ast.Load())
+        return Shape(path, lowering.builder.shape)
+
+    def rank_of(self, value: Any, node: ast.AST) -> Number:
+        shape = self.shape_of(value, node)
+        path = ast.Attribute(value=self._first_input, attr="ndim", ctx=ast.Load())
+        return Number(path, None if shape.sizes is None else len(shape.sizes))
+
+    def index(self, owner: Any, node: ast.Subscript, env: Environment) -> Any:
+        """``x[..., None]`` or ``x[:, None]`` after a reduction of the last dimension."""
+        builder = self.lowering(node).builder
+        tensor = builder.tensor(owner, node)
+        text = ast.unparse(node.slice)
+        rank, axis = builder.rank, builder.axis
+        whole = {"(..., None)", "..., None"} | ({"(:, None)", ":, None"} if rank == 2 else set())
+        if tensor.extent == "drop" and axis and axis.kind == "last" and text in whole:
+            return builder.alias(tensor, "keep")
+        raise Refused(f"the item {ast.unparse(node)[:40]!r}", node)
+
+    def class_member(self, cls: ast.ClassDef, name: str) -> ast.FunctionDef | ast.expr | None:
+        """A method, or the value of a class attribute, searched through the cell's bases."""
+        for statement in cls.body:
+            if isinstance(statement, ast.FunctionDef) and statement.name == name:
+                return statement
+            if isinstance(statement, ast.Assign):
+                targets = [t.id for t in statement.targets if isinstance(t, ast.Name)]
+                if name in targets:
+                    return statement.value
+            if (
+                isinstance(statement, ast.AnnAssign)
+                and isinstance(statement.target, ast.Name)
+                and statement.target.id == name
+                and statement.value is not None
+            ):
+                return statement.value
+        base = self._base(cls)
+        return self.class_member(base, name) if base is not None else None
+
+    def _base(self, cls: ast.ClassDef) -> ast.ClassDef | None:
+        for item in cls.bases:
+            if isinstance(item, ast.Name):
+                found = self.module.get(item.id)
+                if isinstance(found, ClassRef) and found.node is not cls:
+                    return found.node
+        return None
+
+    # -- objects and functions ------------------------------------------------------------------------
+
+    def construct(
+        self,
+        cls: ast.ClassDef,
+        args: list[Any],
+        keywords: dict[str, Any],
+        at: ast.AST,
+        node: ast.expr | None = None,
+    ) -> Instance:
+        instance = Instance(cls, node)
+        self._run_init(instance, cls, args, keywords, at)
+        return instance
+
+    def run_base_init(
+        self, owner: Super, args: list[Any], keywords: dict[str, Any], node: ast.AST
+    ) -> None:
+        base = self._base(owner.cls)
+        if base is not None:
+            self._run_init(owner.owner, base, args, keywords, node)
+
+    def _run_init(
+        self,
+        instance: Instance,
+        cls: ast.ClassDef,
+        args: list[Any],
+        keywords: dict[str, Any],
+        at: ast.AST,
+    ) -> None:
+        init = self.class_member(cls, "__init__")
+        if not isinstance(init, ast.FunctionDef):
+            return
+        env = self._bind(init, [instance, *args], keywords, at, {}, is_init=True)
+        env["__class__"] = cls
+        before, self.in_forward = self.in_forward, False
+        try:
+            for statement in init.body:
+                if self.tolerant(statement, env) is not _NOTHING:
+                    break
+        finally:
+            self.in_forward = before
+
+    def inline(
+        self, function: Function, args: list[Any], keywords: dict[str, Any], at: ast.AST
+    ) -> Any:
+        """The result of calling a function of the cell."""
+        node = function.node
+        if function.owner is not None:
+            args = [function.owner, *args]
+        env = self._bind(node, args, keywords, at, function.closure or {})
+        if isinstance(node, ast.Lambda):
+            return self.evaluate(node.body, env)
+        result = self.execute(node.body, env)
+        return None if result is _NOTHING else result
+
+    def _bind(
+        self,
+        node: ast.FunctionDef | ast.Lambda,
+        args: list[Any],
+        keywords: dict[str, Any],
+        at: ast.AST,
+        closure: Environment,
+        is_init: bool = False,
+    ) -> Environment:
+        arguments = node.args
+        names = [item.arg for item in [*arguments.posonlyargs, *arguments.args]]
+        env = dict(closure)
+        defaults = dict(zip(names[len(names) - len(arguments.defaults) :], arguments.defaults, strict=True))
+        for item, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
+            names.append(item.arg)
+            if default is not None:
+                defaults[item.arg] = default
+        if arguments.vararg is not None:
+            env[arguments.vararg.arg] = tuple(args[len(names) :])
+            args = args[: len(names)]
+        if len(args) > len(names):
+            raise Refused("a call with too many arguments", at)
+        for index, name in enumerate(names):
+            if index < len(args):
+                env[name] = args[index]
+            elif name in keywords:
+                env[name] = keywords[name]
+            elif name in defaults:
+                value = self.evaluate(defaults[name], closure)
+                env[name] = Number(None, value) if is_init and _is_setting(value) else value
+            elif is_init:
+                env[name] = Number(None, None)
+            else:
+                raise Refused(f"a call without {name}", at)
+        return env
+
+    # -- statements -----------------------------------------------------------------------------------
+
+    def tolerant(self, statement: ast.stmt, env: Environment) -> Any:
+        """Execute outside ``forward``, where what is not understood need not matter."""
+        try:
+            return self.execute([statement], env)
+        except Refused as refused:
+            targets = statement.targets if isinstance(statement, ast.Assign) else []
+            for target in targets:
+                self.assign(target, Unknown(refused.what, statement.lineno), env)
+            return _NOTHING
+
+    def execute(self, body: list[ast.stmt], env: Environment) -> Any:
+        """Run statements; the returned value, or ``_NOTHING`` where none returned."""
+        for statement in body:
+            method = getattr(self, f"_{type(statement).__name__}", None)
+            if method is None:
+                raise Refused(f"the statement {ast.unparse(statement)[:40]!r}", statement)
+            result = method(statement, env)
+            if result is not _NOTHING:
+                return result
+        return _NOTHING
+
+    def assign(self, target: ast.expr, value: Any, env: Environment) -> None:
+        if isinstance(target, ast.Name):
+            env[target.id] = value
+            self._name(value, target.id)
+        elif isinstance(target, ast.Attribute):
+            owner = self.evaluate(target.value, env)
+            if not isinstance(owner, Instance) or self.in_forward:
+                raise Refused(f"the assignment to {ast.unparse(target)}", target)
+            owner.attributes[target.attr] = value
+        elif isinstance(target, (ast.Tuple, ast.List)):
+            if isinstance(value, Unknown):
+                values: list[Any] = [value] * len(target.elts)
+            elif hasattr(value, "tensor"):
+                values = [value.tensor, Unknown("the indices of a maximum or minimum")]
+            else:
+                values = self.evaluate.items(value, target)
+            if len(values) != len(target.elts):
+                raise Refused(f"the assignment to {ast.unparse(target)}", target)
+            for item, part in zip(target.elts, values, strict=True):
+                self.assign(item, part, env)
+        else:
+            raise Refused(f"the assignment to {ast.unparse(target)}", target)
+
+    def _name(self, value: Any, name: str) -> None:
+        if not self.in_forward or self._lowering is None:
+            return
+        if isinstance(value, Tensor) and value.name is None:
+            value.name = name
+        if isinstance(value, Number) and isinstance(value.node, (ast.BinOp, ast.Call)):
+            self._lowering.builder.number_names.setdefault(ast.unparse(value.node), name)
+
+    def _Assign(self, node: ast.Assign, env: Environment) -> Any:
+        value = self.evaluate(node.value, env)
+        for target in node.targets:
+            self.assign(target, value, env)
+        return _NOTHING
+
+    def _AnnAssign(self, node: ast.AnnAssign, env: Environment) -> Any:
+        if node.value is not None:
+            self.assign(node.target, self.evaluate(node.value, env), env)
+        return _NOTHING
+
+    def _AugAssign(self, node: ast.AugAssign, env: Environment) -> Any:
+        before = self.evaluate(node.target, env)
+        after = self.evaluate.binary(node.op, before, self.evaluate(node.value, env), node)
+        if is_tensor(before):
+            self._rebind(before, after, env)
+        self.assign(node.target, after, env)
+        return _NOTHING
+
+    def _rebind(self, before: Any, after: Any, env: Environment) -> None:
+        """What was changed in place is seen through every name that it had."""
+        for name, value in list(env.items()):
+            if value is before:
+                env[name] = after
+
+    def _Return(self, node: ast.Return, env: Environment) -> Any:
+        return None if node.value is None else self.evaluate(node.value, env)
+
+    def _Expr(self, node: ast.Expr, env: Environment) -> Any:
+        if isinstance(node.value, ast.Constant):
+            return _NOTHING
+        result = self.evaluate(node.value, env)
+        call = node.value
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and is_tensor(result):
+            changed = call.func.value
+            if call.func.attr.endswith("_") and self.in_forward:
+                before = self.evaluate(changed, env)
+                if isinstance(before, Dotted):
+                    before = self.evaluate(call.args[0], env)
+                self._rebind(before, result, env)
+        return _NOTHING
+
+    def _If(self, node: ast.If, env: Environment) -> Any:
+        chosen = self.evaluate.truth(self.evaluate(node.test, env), node.test)
+        return self.execute(node.body if chosen else node.orelse, env)
+
+    def _For(self, node: ast.For, env: Environment) -> Any:
+        for item in self.evaluate.items(self.evaluate(node.iter, env), node):
+            self.assign(node.target, item, env)
+            result = self.execute(node.body, env)
+            if result is not _NOTHING:
+                return result
+        return self.execute(node.orelse, env)
+
+    def _With(self, node: ast.With, env: Environment) -> Any:
+        for item in node.items:
+            if ast.unparse(item.context_expr) not in ("torch.no_grad()", "torch.inference_mode()"):
+                raise Refused(f"with {ast.unparse(item.context_expr)}", node)
+        return self.execute(node.body, env)
+
+    def _FunctionDef(self, node: ast.FunctionDef, env: Environment) -> Any:
+        env[node.name] = Function(node, closure=env)
+        return _NOTHING
+
+    def _Import(self, node: ast.Import, env: Environment) -> Any:
+        for alias in node.names:
+            if alias.asname:
+                env[alias.asname] = Dotted(alias.name)
+            else:
+                head = alias.name.partition(".")[0]
+                env[head] = Dotted(head)
+        return _NOTHING
+
+    def _ImportFrom(self, node: ast.ImportFrom, env: Environment) -> Any:
+        for alias in node.names:
+            env[alias.asname or alias.name] = Dotted(f"{node.module}.{alias.name}")
+        return _NOTHING
+
+    def _nothing(self, node: ast.stmt, env: Environment) -> Any:
+        return _NOTHING
+
+    _Pass = _Assert = _Global = _Nonlocal = _nothing
+
+    def _Raise(self, node: ast.Raise, env: Environment) -> Any:
+        raise Refused("a forward that raises", node)
+
+
+def _is_setting(value: Any) -> bool:
+    return value is None or isinstance(value, (bool, int, float, str, tuple, Number))
+
+
+def _broadcast(shapes: list[tuple[int | None, ...] | None]) -> tuple[int | None, ...] | None:
+    """The shape that the inputs have together, as far as it is known."""
+    known = [shape for shape in shapes if shape is not None]
+    if len(known) < len(shapes):
+        return None
+    rank = max(len(shape) for shape in known)
+    sizes: list[int | None] = []
+    for place in range(-rank, 0):
+        here = [shape[place] for shape in known if -place <= len(shape)]
+        wide = [size for size in here if size != 1]
+        sizes.append(wide[0] if wide else 1)
+    return tuple(sizes)
+
+
