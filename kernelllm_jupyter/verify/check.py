@@ -51,6 +51,8 @@ def check(
     request, blobs = _request(problem, code, timeout_s, memory_mb, seed, allow_tf32)
     chosen = worker("cpu")
     answer = chosen.ask(request, blobs, progress, cancel)
+    if "problem" in answer["final"]:
+        raise _problem_error(answer["final"]["problem"], problem)
     return _verdict(answer, "cpu-interpreter", chosen.versions, started)
 
 
@@ -89,7 +91,6 @@ def _request(
         "class_name": problem.class_name,
         "has_inputs": problem.has_inputs,
         "has_init_inputs": problem.has_init_inputs,
-        "first_line": problem.first_line,
         "inputs": problem.inputs is not None,
         "init_inputs": problem.init_inputs is not None,
         "code": code,
@@ -102,12 +103,20 @@ def _request(
     return request, blobs
 
 
+def _problem_error(found: dict[str, Any], problem: Problem) -> ProblemError:
+    """The reference's own failure, with the line in the text that the user gave."""
+    line = found["line"]
+    if line is not None:
+        line -= problem.first_line - 1
+    if line is None or line < 1:
+        return ProblemError(found["message"])
+    return ProblemError(f"{found['message']} (line {line})", line)
+
+
 def _verdict(
     answer: dict[str, Any], device: str, versions: dict[str, str], started: float
 ) -> Verdict:
     final = answer["final"]
-    if "problem" in final:
-        raise ProblemError(final["problem"]["message"], final["problem"]["line"])
     return Verdict(
         verdict=final["verdict"],
         reasons=_findings(final.get("reasons", ())),

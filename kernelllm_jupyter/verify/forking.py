@@ -5,14 +5,16 @@ Runs in the server's process and, after a fork, in its children.
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import os
 import signal
 import socket
 import sys
+from pathlib import Path
 from typing import Any
 
-from kernelllm_jupyter.verify.pair import Seat, Start
+from kernelllm_jupyter.verify.pair import TRACE, Seat, Start
 from kernelllm_jupyter.verify.sandbox import confine, die_with_parent
 
 __all__ = ["prepared"]
@@ -43,7 +45,7 @@ def _confinement() -> list[str]:
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
-        os.write(writing, "\n".join(confine()).encode())
+        os.write(writing, "\n".join(confine(Path.cwd())).encode())
         os._exit(0)
     os.close(writing)
     os.waitpid(pid, 0)
@@ -94,7 +96,17 @@ def _settle_in(seat: Seat, kept: set[Any]) -> None:
                 os.close(descriptor)
             except OSError:
                 continue
-    os.chdir(seat.folder)
-    for name in ("HOME", "TMPDIR", "XDG_CACHE_HOME", "TRITON_CACHE_DIR"):
-        os.environ[name] = str(seat.folder)
-    confine()
+    home = seat.folder / "home"
+    home.mkdir()
+    os.chdir(home)
+    for name in ("HOME", "TMPDIR", "XDG_CACHE_HOME", "TRITON_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR"):
+        os.environ[name] = str(home)
+    leave_traces(seat.folder)
+    confine(seat.folder)
+
+
+def leave_traces(folder: Path) -> None:
+    """On a crash, and when the server asks, write to a file which line is running."""
+    trace = open(folder / TRACE, "wb", buffering=0)  # noqa: SIM115 - for the process's whole life
+    faulthandler.enable(trace)
+    faulthandler.register(signal.SIGUSR1, trace)

@@ -6,7 +6,9 @@ costs more than a small check. Each is the leader of a session of its own.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import shutil
 import signal
 import socket
@@ -16,10 +18,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["OUTPUT_LIMIT", "Pair", "Seat", "sweep"]
+__all__ = ["OUTPUT_LIMIT", "TRACE", "Pair", "Seat", "sweep"]
 
 #: What a child prints is kept up to this many bytes; the rest is read and dropped.
 OUTPUT_LIMIT = 64 << 10
+#: The file of a child's folder where it says which line was running when it crashed or hung.
+TRACE = "trace"
+#: The file that each role executes.
+SOURCES = {"referee": "reference.py", "candidate": "candidate.py"}
 
 
 @dataclass
@@ -101,6 +107,23 @@ class Pair:
                 time.sleep(0.001)
         return self.statuses[role]
 
+    def line(self, role: str, *, ask: bool = False) -> int | None:
+        """The line of a child's source that it crashed in, or with ``ask`` the one it is at."""
+        trace = self.folder / role / TRACE
+        if ask:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pids[role], signal.SIGUSR1)
+            deadline = time.monotonic() + 0.2
+            while time.monotonic() < deadline and not _size(trace):
+                time.sleep(0.002)
+        try:
+            with open(trace, "rb") as file:
+                text = file.read(1 << 16).decode("utf-8", "replace")
+        except OSError:
+            return None
+        found = re.search(rf'File ".*/{SOURCES[role]}", line (\d+)', text)
+        return int(found[1]) if found else None
+
     def end(self) -> None:
         """Kill both children with their process groups, reap them and remove their folder."""
         for role, pid in self.pids.items():
@@ -119,6 +142,13 @@ class Pair:
             os.close(output)
         self.report.close()
         _remove(self.folder)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _kill_group(pid: int) -> None:

@@ -386,8 +386,16 @@ class Match:
                 )
 
     def _watch_launches(self, trial: Trial, result: Result) -> None:
+        before = self.findings.launches
         self.findings.launches = sum(result.launches.values())
         self.findings.aten = result.aten
+        if before and not result.launches:
+            raise Refusal(
+                "rejected",
+                "cached_result",
+                f"No Triton kernel ran in a later call ({trial.name}): forward() keeps results "
+                "instead of computing them.",
+            )
         if not result.launches:
             raise Refusal(
                 "rejected",

@@ -34,7 +34,7 @@ LOWER = (torch.float32, torch.float16, torch.bfloat16)
 
 
 class ReferenceFailure(Exception):
-    """The user's module could not be built, fed or run."""
+    """The user's module could not be built, fed or run; ``line`` is the source's."""
 
     def __init__(self, message: str, line: int | None = None):
         super().__init__(message)
@@ -62,7 +62,6 @@ class Reference:
 
     def __init__(self, request: dict[str, Any], blobs: list[bytearray], folder: Path, device: str):
         self.path = folder / "reference.py"
-        self.first_line = int(request["first_line"])
         self.device = device
         self.seed = int(request["seed"])
         self.fixed_inputs = _loaded(blobs[0]) if request["inputs"] else None
@@ -188,12 +187,9 @@ class Reference:
         except ReferenceFailure:
             raise
         except BaseException as error:
-            line = failure_line(error, self.path)
-            if line is not None:
-                line = max(1, line - self.first_line + 1)
-            where = f" (line {line} of the cell)" if line is not None else ""
             raise ReferenceFailure(
-                f"The reference module {what}{where}: {failure_text(error)}", line
+                f"The reference module {what}: {failure_text(error)}",
+                failure_line(error, self.path),
             ) from error
 
 

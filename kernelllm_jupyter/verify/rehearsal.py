@@ -73,7 +73,6 @@ def rehearse(launches: Launches) -> None:
         "class_name": "Model",
         "has_inputs": True,
         "has_init_inputs": True,
-        "first_line": 1,
         "inputs": False,
         "init_inputs": False,
         "code": CANDIDATE,

@@ -15,6 +15,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from kernelllm_jupyter.verify.landlock import restrict
+
 __all__ = [
     "available_memory_mb",
     "confine",
@@ -99,9 +101,9 @@ def die_with_parent() -> None:
     _libc().prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
-def confine() -> list[str]:
-    """Limits of one child: files, core dumps."""
-    layers = []
+def confine(folder: Path) -> list[str]:
+    """Limits of one child, which may write below ``folder`` only: files, core dumps, signals."""
+    layers = restrict(folder)
     for limit, value, name in (
         (resource.RLIMIT_CORE, 0, ""),
         (resource.RLIMIT_FSIZE, FILE_LIMIT, "file size limit"),
@@ -139,8 +141,9 @@ def available_memory_mb() -> int:
 def layers() -> list[str]:
     """The layers that a worker's processes get on this machine, tried out in a process."""
     program = (
+        "from pathlib import Path;"
         "from kernelllm_jupyter.verify.sandbox import confine, isolate;"
-        "print('\\n'.join([*isolate(), *confine()]))"
+        "print('\\n'.join([*isolate(), *confine(Path('/nonexistent'))]))"
     )
     root = Path(__file__).parents[2]
     tried = subprocess.run(

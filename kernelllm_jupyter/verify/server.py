@@ -20,6 +20,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
+from kernelllm_jupyter.verify.crowd import PROCESS_LIMIT, crowd
 from kernelllm_jupyter.verify.pair import Pair, Start, sweep
 from kernelllm_jupyter.verify.protocol import BadMessage, Closed, receive, send
 from kernelllm_jupyter.verify.sandbox import isolate
@@ -28,6 +29,8 @@ __all__ = ["main"]
 
 #: Pairs kept ready beyond the checks that run.
 STANDBY = 1
+#: How often the processes of a running check are counted.
+WATCH_S = 0.2
 
 
 @dataclass
@@ -39,6 +42,8 @@ class Game:
     started: float
     deadline: float
     timeout_s: float
+    memory_mb: int
+    watched: float
     phase: str = "reference"
     doing: str = ""
 
@@ -46,8 +51,11 @@ class Game:
 class Server:
     """The event loop."""
 
-    def __init__(self, control: socket.socket, start: Start, layers: list[str]):
+    def __init__(
+        self, control: socket.socket, start: Start, layers: list[str], *, fork_server: bool
+    ):
         self.control, self.start, self.layers = control, start, layers
+        self.fork_server = fork_server
         self.selector = selectors.DefaultSelector()
         self.games: list[Game] = []
         self.standby: deque[Pair] = deque()
@@ -66,6 +74,7 @@ class Server:
                 if not events and len(self.standby) < STANDBY:
                     self.standby.append(Pair.make(self.start))
                 self._end_overdue()
+                self._end_overcrowded()
         except Closed:
             return
         finally:
@@ -76,7 +85,8 @@ class Server:
     def _seconds_to_next_deadline(self) -> float | None:
         if not self.games:
             return None
-        return max(0.0, min(game.deadline for game in self.games) - time.monotonic())
+        nearest = min(game.deadline for game in self.games) - time.monotonic()
+        return max(0.0, min(nearest, WATCH_S))
 
     # --- a check's life -------------------------------------------------------------------------
 
@@ -101,7 +111,8 @@ class Server:
         pair = self.standby.popleft() if self.standby else Pair.make(self.start)
         now = time.monotonic()
         timeout_s = float(message.header["timeout_s"])
-        game = Game(caller, pair, now, now + timeout_s, timeout_s)
+        memory_mb = int(message.header["memory_mb"])
+        game = Game(caller, pair, now, now + timeout_s, timeout_s, memory_mb, now)
         self.games.append(game)
         self.selector.register(caller, selectors.EVENT_READ, lambda: self._cancel(game))
         self.selector.register(pair.report, selectors.EVENT_READ, lambda: self._hear(game))
@@ -145,22 +156,37 @@ class Server:
         for reason in final.get("reasons", ()):
             if reason["code"] == "gone":
                 status = game.pair.status("candidate", 1.0)
-                reason.update(_cause_of_death(status, game.pair.text("candidate")))
+                reason.update(_cause_of_death(status))
+                reason["line"] = game.pair.line("candidate")
         self._close(game, final)
 
     def _referee_gone(self, game: Game) -> None:
         status = game.pair.status("referee", 1.0)
-        how = _cause_of_death(status, "")["message"].replace("The candidate's", "Its")
+        how = _cause_of_death(status)["message"].replace("The candidate's", "Its")
         printed = game.pair.text("referee").strip()
         text = f"The reference module ended the process that ran it. {how}"
         if printed:
             text += "\n" + printed[-2000:]
-        self._close(game, {"problem": {"message": text, "line": None}})
+        self._close(game, {"problem": {"message": text, "line": game.pair.line("referee")}})
 
     def _end_overdue(self) -> None:
         now = time.monotonic()
         for game in [game for game in self.games if game.deadline <= now]:
             self._close(game, _overdue(game))
+
+    def _end_overcrowded(self) -> None:
+        now = time.monotonic()
+        for game in list(self.games):
+            if now - game.watched < WATCH_S:
+                continue
+            game.watched = now
+            found = crowd(game.pair.pids["candidate"])
+            if found.count > PROCESS_LIMIT:
+                text = f"The candidate started more than {PROCESS_LIMIT} processes."
+                self._close(game, _refused("crashed", "too_many_processes", text))
+            elif self.fork_server and found.grown_mb > 1.5 * game.memory_mb:
+                text = f"The candidate's processes hold {found.grown_mb} MB together."
+                self._close(game, _refused("out_of_memory", "memory", text))
 
     def _close(self, game: Game, final: dict[str, Any] | None) -> None:
         """End the children whatever happened, then tell the caller."""
@@ -191,16 +217,21 @@ class Server:
 def _overdue(game: Game) -> dict[str, Any]:
     seconds = f"{game.timeout_s:g} s"
     if game.phase == "reference":
-        text = f"The reference module did not finish within {seconds} ({game.doing})."
-        return {"problem": {"message": text, "line": None}}
+        text = f"The reference module did not finish within {seconds}."
+        return {"problem": {"message": text, "line": game.pair.line("referee", ask=True)}}
     text = (
         f"The candidate did not finish within {seconds} ({game.doing}). It hangs, or the inputs "
         "are too large for where it runs: smaller shapes or a longer --timeout help then."
     )
-    return {"verdict": "timeout", "reasons": [{"code": "timeout", "message": text}]}
+    reason = {"code": "timeout", "message": text, "line": game.pair.line("candidate", ask=True)}
+    return {"verdict": "timeout", "reasons": [reason]}
 
 
-def _cause_of_death(status: int | None, printed: str) -> dict[str, Any]:
+def _refused(kind: str, code: str, text: str) -> dict[str, Any]:
+    return {"verdict": kind, "reasons": [{"code": code, "message": text}]}
+
+
+def _cause_of_death(status: int | None) -> dict[str, Any]:
     if status is None:
         return {"message": "The candidate's process closed its connection to the check."}
     number = os.waitstatus_to_exitcode(status)
@@ -234,7 +265,7 @@ def main() -> None:
 
         layers = ["scrubbed environment", "empty home"]
         start, versions = spawning(layers)
-    server = Server(control, start, layers)
+    server = Server(control, start, layers, fork_server=device == "cpu")
     send(control, {"ready": True, "versions": versions})
     server.run()
 
