@@ -14,8 +14,9 @@ export function interruptOnStop(tracker: INotebookTracker): void {
     panel.node.addEventListener('click', event => {
       const kernel = panel.sessionContext.session?.kernel;
       const target = event.target as Element | null;
-      if (target?.closest(STOP) && kernel?.status === 'busy') {
-        void kernel.interrupt();
+      // No look at the kernel's status: a widget's message handled in a subshell makes it "idle".
+      if (target?.closest(STOP)) {
+        void kernel?.interrupt();
       }
     });
   tracker.forEach(listen);

@@ -69,6 +69,12 @@ def notebook7(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     yield from serve("notebook", tmp_path_factory.mktemp("notebook"))
 
 
+@pytest.fixture(scope="session")
+def bare_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """JupyterLab without our extension."""
+    yield from serve("lab", tmp_path_factory.mktemp("bare"), extension=False)
+
+
 @pytest.fixture
 def context(browser: Browser) -> Iterator[BrowserContext]:
     context = browser.new_context(viewport={"width": 1280, "height": 900})

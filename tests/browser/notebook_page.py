@@ -112,7 +112,7 @@ class NotebookPage:
         self.wait_until_ran(at)
 
     def wait_until_ran(self, at: int) -> None:
-        identity = self.ask("return cells[arg].id", at)
+        identity = self.ask("return cells.at(arg).id", at)
         self.wait(
             "const cell = cells.find(cell => cell.id === arg);"
             "return cell.executionState === 'idle' && cell.execution_count !== null",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -27,15 +28,22 @@ class Server:
     environment: dict[str, str]
 
 
-def serve(kind: str, place: Path) -> Iterator[Server]:
-    """Run a server in ``place`` until the generator is closed."""
+def serve(kind: str, place: Path, *, extension: bool = True) -> Iterator[Server]:
+    """Run a server in ``place``, with our extension or without, until the generator is closed."""
     if not (BUILT / "package.json").exists():
         raise RuntimeError("The front end is not built: run `jlpm install && jlpm build:prod`.")
     folder = place / "notebooks"
     folder.mkdir()
     extensions = place / "share" / "labextensions"
     extensions.mkdir(parents=True)
-    (extensions / "kernelllm-jupyter").symlink_to(BUILT)
+    if extension:
+        (extensions / "kernelllm-jupyter").symlink_to(BUILT)
+    else:
+        # Also where it is installed for this Python.
+        settings = place / "config" / "labconfig"
+        settings.mkdir(parents=True)
+        disabled = {"disabledExtensions": {"kernelllm-jupyter": True}}
+        (settings / "page_config.json").write_text(json.dumps(disabled))
     environment = {
         **os.environ,
         "JUPYTER_PATH": str(place / "share"),

@@ -30,15 +30,14 @@ describe('Transcript', () => {
 
   it('puts pieces that come out of order in order', () => {
     const transcript = new Transcript();
-    const [first, second, third, ...rest] = pieces(10);
-    transcript.feed(third);
-    transcript.feed(second);
+    const all = pieces(10);
+    const feed = (some: typeof all) =>
+      some.forEach(piece => transcript.feed(piece));
+    feed(all.slice(1, 3).reverse());
     expect(transcript.text).toBe('');
-    transcript.feed(first);
+    feed(all.slice(0, 1));
     expect(transcript.text).toBe(WHOLE.slice(0, 30));
-    rest.forEach(piece => {
-      transcript.feed(piece);
-    });
+    feed(all.slice(3));
     expect(transcript.text).toBe(WHOLE);
   });
 
