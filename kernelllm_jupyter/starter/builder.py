@@ -80,8 +80,7 @@ class Builder:
             return self._load(f"in:{value.name}", value)
         if isinstance(value, WeightRef):
             text = ast.unparse(value.node)
-            self._weights[text] = value
-            return self._load(f"w:{text}", value)
+            return self._load(f"w:{text}", self._weights.setdefault(text, value))
         raise Refused(f"{_describe(value)} where a tensor is expected", node)
 
     def _load(self, key: str, value: TensorInput | WeightRef) -> Tensor:

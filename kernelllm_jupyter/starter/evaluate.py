@@ -397,7 +397,14 @@ class Evaluator:
         if is_tensor(left) or is_tensor(right):
             return self.tracer.lowering(node).call(name, [left, right], {}, node)
         ops = node.ops
+        if any(isinstance(plain(side), (str, bool, tuple, list, dict)) for side in (left, right)):
+            left, right = self._settled(left, node), self._settled(right, node)
         return self._numbers(compute, [left, right], node, lambda a, b: ast.Compare(a, ops, [b]))
+
+    def _settled(self, value: Any, node: ast.AST) -> Any:
+        if isinstance(value, Number):
+            self.tracer.assume(value, node)
+        return plain(value)
 
     def _BoolOp(self, node: ast.BoolOp, env: Environment) -> Any:
         wanted = isinstance(node.op, ast.Or)

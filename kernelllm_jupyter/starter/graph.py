@@ -80,16 +80,19 @@ class Graph:
         return self.layout in ("flat", "total") and any(w.load == "vec" for w in self.weights)
 
     def prompt(self) -> str:
-        """The text that the model is trained on: a head with the arguments, then the steps."""
+        """The text that the model is trained on: a head with the arguments, then the steps.
+
+        The steps stand without separators, because every token of a prompt costs training time.
+        """
+        columns = " cols" if self.has_columns else ""
         arguments = "".join(
             f"${kind}{index}"
             for kind, items in (("in", self.inputs), ("w", self.weights), ("p", self.numbers))
             for index in range(len(items))
         )
         columns = " cols" if self.has_columns else ""
-        lines = [f"{self.layout} {self.stored}{columns} {arguments}"]
-        lines += [
+        steps = "".join(
             f"$v{index}: {step.operation} {''.join(step.operands)}"
             for index, step in enumerate(self.steps)
-        ]
-        return "\n".join(lines) + "\n=>\n"
+        )
+        return f"{self.layout} {self.stored}{columns} {arguments}\n{steps}\n=>\n"

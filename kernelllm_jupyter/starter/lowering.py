@@ -245,7 +245,8 @@ class Lowering:
         return self.pointwise("where", [mask, fill, value], node)
 
     def _call_full_like(self, args: list[Any], keywords: dict[str, Any], node: ast.AST) -> Any:
-        return bind("input fill_value _dtype=None", args, keywords, "full_like", node)[1]
+        value = bind("input fill_value _dtype=None", args, keywords, "full_like", node)[1]
+        return float(value) if isinstance(value, int) else value
 
     def _call_zeros_like(self, args: list[Any], keywords: dict[str, Any], node: ast.AST) -> Any:
         return 0.0
@@ -414,7 +415,8 @@ class Lowering:
     def _max(
         self, row: str, pair: str, args: list[Any], keywords: dict[str, Any], node: ast.AST
     ) -> Any:
-        if "other" in keywords or (len(args) > 1 and _is_tensor(args[1])):
+        # A float in the place of ``dim`` is what ``zeros_like`` and the like have become.
+        if "other" in keywords or any(_is_tensor(a) or isinstance(a, float) for a in args[1:2]):
             return self.pointwise(pair, bind("input other", args, keywords, row, node), node)
         value, dim, keepdim = bind("input dim=None keepdim=False", args, keywords, row, node)
         reduced = self.reduce(row, value, dim, keepdim, node)

@@ -103,6 +103,6 @@ class AnswerReader:
 
     def _restore(self, placeholder: str, names: dict[str, str]) -> str:
         text = names.get(placeholder, placeholder)
-        if text.startswith("-") and not self._line.endswith(("(", ", ", "= ")):
+        if text.startswith("-") and not self._line.endswith(("(", "[", ", ", "= ")):
             return f"({text})"
         return text

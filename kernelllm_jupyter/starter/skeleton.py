@@ -33,6 +33,7 @@ def module_head(trace: Trace, names: Names, source: str) -> str:
     for node in definitions:
         needed |= _names_in([node])
     needed |= {"torch", "triton", "tl"} | _names_in_text(_class_line(trace))
+    needed |= _names_in([trace.forward.args, *([trace.forward.returns] if trace.forward.returns else [])])
     for number in trace.graph.numbers:
         needed |= _names_in_text(number.text)
     parts = ["\n".join(_imports(trace.tree, needed))]

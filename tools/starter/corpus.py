@@ -14,11 +14,23 @@ from __future__ import annotations
 
 import hashlib
 import random
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from answers import POINTWISE, REDUCING, ROWWISE, answer
-from spellings import BINARY, IDIOMS, LAYERS, REDUCTIONS, ROWS, UNARY, UNARY_CONSTANT
+from answers import answer
+from spellings import (
+    BINARY,
+    IDIOMS,
+    LAYERS,
+    LOSSES,
+    NORM_LAYERS,
+    NORMS,
+    REDUCTIONS,
+    ROWS,
+    UNARY,
+    UNARY_CONSTANT,
+)
 
 from kernelllm_jupyter.errors import UnsupportedModule
 from kernelllm_jupyter.starter.graph import Graph
@@ -28,7 +40,7 @@ from kernelllm_jupyter.values import Problem
 __all__ = ["FAMILIES", "Example", "draw", "held", "pairs_of"]
 
 FAMILIES = ("pointwise", "graph", "reduction", "softmax", "norm", "loss")
-_WEIGHTS = (26, 26, 18, 8, 14, 8)
+_WEIGHTS = (20, 24, 22, 11, 16, 7)
 _ARGUMENTS = (
     "x y z a b c input inp tensor feat features hidden h src left right lhs rhs query key value "
     "state signal other residual skip gate t u w p q emb tokens acts logits img pred target "
@@ -384,14 +396,10 @@ class Writer:
         if kind == 0:
             attribute = self.fresh(["norm", "ln", "layer_norm", "norm1"])
             size = str(self.shape[-1])
-            form = self.rng.choice(
-                ["nn.LayerNorm(S)", "nn.LayerNorm(S, eps=E)", "nn.LayerNorm(S, elementwise_affine=False)", "nn.RMSNorm(S)", "nn.RMSNorm(S, eps=E)"]
-            )
-            self.init.append(f"self.{attribute} = {form.replace('S', size, 1) if 'LayerNorm(S' in form or 'RMSNorm(S' in form else form}".replace("E", "1e-6"))
+            form = self.rng.choice(NORM_LAYERS).replace("SIZE", size)
+            self.init.append(f"self.{attribute} = {form}")
             value = _Value(f"self.{attribute}({value.text})")
         else:
-            from spellings import NORMS
-
             if len(self.shape) > 2 and self.chance(0.15):
                 self.dim = "(-2, -1)"
             else:
@@ -415,8 +423,6 @@ class Writer:
 
     def loss(self, value: _Value) -> _Value:
         other = _Value(self.arguments[1], "full", True)
-        from spellings import LOSSES
-
         form = self.rng.choice(LOSSES)
         reduced = self.rng.choice(["mean", "mean", "sum"])
         if form.startswith("nn."):
@@ -443,9 +449,7 @@ class Writer:
             text += '    """A small fused operator."""\n\n'
         given = [value for _, value in self.settings]
         if self.settings or self.init:
-            arguments = "".join(
-                f", {name}={value}" if self.chance(0.0) else f", {name}" for name, value in self.settings
-            )
+            arguments = "".join(f", {name}" for name, _ in self.settings)
             text += f"    def __init__(self{arguments}):\n        super().__init__()\n"
             text += "".join(f"        {line}\n" for line in self.init) + "\n"
         text += f"    def forward(self, {', '.join(self.arguments)}):\n"
@@ -483,9 +487,4 @@ def _is_tight(text: str) -> bool:
 
 
 def _words(text: str) -> list[str]:
-    import re
-
     return re.findall(r"[A-Za-z_]\w*", text)
-
-
-assert not (set(POINTWISE) & set(REDUCING)) and not (set(POINTWISE) & set(ROWWISE))

@@ -205,3 +205,11 @@ LOSSES = (
     "torch.{red}(F.softplus(-{V} * {O}))",
     "compose",
 )
+
+NORM_LAYERS = (
+    "nn.LayerNorm(SIZE)",
+    "nn.LayerNorm(SIZE, eps=1e-6)",
+    "nn.LayerNorm(SIZE, elementwise_affine=False)",
+    "nn.RMSNorm(SIZE)",
+    "nn.RMSNorm(SIZE, eps=1e-6)",
+)
