@@ -104,10 +104,13 @@ export class StreamCell {
       return;
     }
     this.group(cell);
-    if (cell.source === this.expected) {
-      this.write(cell, this.wanted);
-    } else {
+    if (cell.source !== this.expected) {
+      this.isShared = true;
+    }
+    if (this.isShared) {
       this.writeAround(cell);
+    } else {
+      this.write(cell, this.wanted);
     }
   }
 
@@ -130,6 +133,7 @@ export class StreamCell {
     this.id = UUID.uuid4();
     this.shown = '';
     this.expected = '';
+    this.isShared = false;
     const cell = this.notebook.insertCell(index, {
       cell_type: 'code',
       id: this.id,
@@ -200,5 +204,7 @@ export class StreamCell {
   private wanted = '';
   private shown = '';
   private expected = '';
+  /** Whether a person has typed into the cell meanwhile. */
+  private isShared = false;
   private undo: YCodeCell['undoManager'] = null;
 }

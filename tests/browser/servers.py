@@ -36,14 +36,13 @@ def serve(kind: str, place: Path, *, extension: bool = True) -> Iterator[Server]
     folder.mkdir()
     extensions = place / "share" / "labextensions"
     extensions.mkdir(parents=True)
-    if extension:
-        (extensions / "kernelllm-jupyter").symlink_to(BUILT)
-    else:
-        # Also where it is installed for this Python.
-        settings = place / "config" / "labconfig"
-        settings.mkdir(parents=True)
-        disabled = {"disabledExtensions": {"kernelllm-jupyter": True}}
-        (settings / "page_config.json").write_text(json.dumps(disabled))
+    (extensions / "kernelllm-jupyter").symlink_to(BUILT)
+    settings = place / "config" / "labconfig"
+    settings.mkdir(parents=True)
+    # Named rather than left out, as it may be installed for this Python, too.
+    disabled = {"@jupyterlab/apputils-extension:announcements": True}
+    disabled["kernelllm-jupyter"] = not extension
+    (settings / "page_config.json").write_text(json.dumps({"disabledExtensions": disabled}))
     environment = {
         **os.environ,
         "JUPYTER_PATH": str(place / "share"),
