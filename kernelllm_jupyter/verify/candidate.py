@@ -54,8 +54,15 @@ def serve(wire: socket.socket, folder: Path, device: str, launches: Launches) ->
         except Closed:
             return
         try:
-            if message.header["do"] == "build":
+            blobs: list[Blob] = []
+            if message.header["do"] == "hello":
+                header: dict[str, Any] = {"hello": True}
+            elif message.header["do"] == "build":
                 entrant, header, blobs = _build(message, path, device, launches)
+            elif message.header["do"] == "benchmark":
+                from kernelllm_jupyter.verify.timing import measure
+
+                header = {"timing": measure(message.header["request"], message.blobs, folder)}
             else:
                 assert entrant is not None
                 header, blobs = _run(entrant, message)
@@ -68,8 +75,12 @@ def _build(
     message: Message, path: Path, device: str, launches: Launches
 ) -> tuple[Entrant, dict[str, Any], list[Blob]]:
     request = message.header
-    if device == "cpu" and request["memory_mb"] is not None:
-        limit_memory(int(request["memory_mb"]))
+    if device == "cpu":
+        if request["memory_mb"] is not None:
+            limit_memory(int(request["memory_mb"]))
+    else:
+        torch.backends.cuda.matmul.allow_tf32 = bool(request["allow_tf32"])
+        torch.backends.cudnn.allow_tf32 = bool(request["allow_tf32"])
     with surroundings(device):
         module = execute(request["code"], path)
     entry = getattr(module, "ModelNew", None)
@@ -139,6 +150,7 @@ def _run(entrant: Entrant, message: Message) -> tuple[dict[str, Any], list[Blob]
         "stale": stale,
         "notes": sorted(entrant.launches.notes),
         "configuration": entrant.launches.configuration,
+        "devices": [leaf.device.type for _, leaf in leaves(outputs) if _plain(leaf)],
     }
     return header, blobs
 

@@ -14,10 +14,11 @@ from typing import Any
 
 from kernelllm_jupyter.errors import ProblemError, UsageError
 from kernelllm_jupyter.values import Finding, Problem, Verdict
+from kernelllm_jupyter.verify.gpu import NO_GPU, gpu_present
 from kernelllm_jupyter.verify.sandbox import available_memory_mb
-from kernelllm_jupyter.verify.worker import worker
+from kernelllm_jupyter.verify.worker import DeviceUnusable, Worker, worker
 
-__all__ = ["check"]
+__all__ = ["check", "chosen_worker", "make_request", "problem_error"]
 
 
 def check(
@@ -48,12 +49,37 @@ def check(
     unread = _unreadable(code)
     if unread is not None:
         return replace(unread, elapsed_ms=(time.monotonic() - started) * 1e3)
-    request, blobs = _request(problem, code, timeout_s, memory_mb, seed, allow_tf32)
-    chosen = worker("cpu")
+    chosen = chosen_worker(device, cancel)
+    request, blobs = make_request(
+        "check", problem, code, timeout_s, memory_mb=memory_mb, seed=seed, allow_tf32=allow_tf32
+    )
     answer = chosen.ask(request, blobs, progress, cancel)
     if "problem" in answer["final"]:
-        raise _problem_error(answer["final"]["problem"], problem)
-    return _verdict(answer, "cpu-interpreter", chosen.versions, started)
+        raise problem_error(answer["final"]["problem"], problem)
+    label = "cuda" if chosen.device == "cuda" else "cpu-interpreter"
+    return _verdict(answer, label, chosen.versions, started)
+
+
+def chosen_worker(device: str, cancel: threading.Event | None) -> Worker:
+    """The worker for a device by the name that a user gives it; its server is running.
+
+    Raises ``UsageError`` for a device that is not there.
+    """
+    if device not in ("auto", "cpu", "cuda", "spawned-cpu"):
+        raise UsageError(f"There is no device {device!r}: choose auto, cpu or cuda.")
+    if device == "cuda" and not gpu_present():
+        raise UsageError(f"{NO_GPU} Use --device cpu: Triton's interpreter runs the code there.")
+    if device == "cuda" or (device == "auto" and gpu_present()):
+        on_gpu = worker("cuda")
+        try:
+            on_gpu.start(cancel)
+            return on_gpu
+        except DeviceUnusable:
+            if device == "cuda":
+                raise
+    found = worker("spawned-cpu" if device == "spawned-cpu" else "cpu")
+    found.start(cancel)
+    return found
 
 
 def _unreadable(code: str) -> Verdict | None:
@@ -78,15 +104,19 @@ def _unreadable(code: str) -> Verdict | None:
     return None
 
 
-def _request(
+def make_request(
+    kind: str,
     problem: Problem,
     code: str,
     timeout_s: float,
-    memory_mb: int | None,
-    seed: int,
-    allow_tf32: bool,
+    *,
+    memory_mb: int | None = None,
+    seed: int = 0,
+    allow_tf32: bool = False,
 ) -> tuple[dict[str, Any], list[bytes]]:
+    """What the worker is asked, and the live inputs that go with it."""
     request = {
+        "kind": kind,
         "source": problem.source,
         "class_name": problem.class_name,
         "has_inputs": problem.has_inputs,
@@ -103,7 +133,7 @@ def _request(
     return request, blobs
 
 
-def _problem_error(found: dict[str, Any], problem: Problem) -> ProblemError:
+def problem_error(found: dict[str, Any], problem: Problem) -> ProblemError:
     """The reference's own failure, with the line in the text that the user gave."""
     line = found["line"]
     if line is not None:

@@ -25,7 +25,8 @@ def account(
     """One or two sentences about a comparison that failed."""
     if comparison.code in ("shape", "dtype"):
         return f"{name} has {comparison.message}." + _shape_hint(got, expected)
-    assert comparison.wrong is not None and comparison.index is not None
+    assert comparison.wrong is not None
+    assert comparison.index is not None
     count, total = int(comparison.wrong.sum()), expected.numel()
     index = list(comparison.index)
     have = got[comparison.index].item()

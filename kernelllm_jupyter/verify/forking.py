@@ -5,7 +5,6 @@ Runs in the server's process and, after a fork, in its children.
 
 from __future__ import annotations
 
-import faulthandler
 import gc
 import os
 import signal
@@ -14,8 +13,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from kernelllm_jupyter.verify.pair import TRACE, Seat, Start
+from kernelllm_jupyter.verify.pair import Seat, Start
 from kernelllm_jupyter.verify.sandbox import confine, die_with_parent
+from kernelllm_jupyter.verify.traces import leave_traces
 
 __all__ = ["prepared"]
 
@@ -27,10 +27,10 @@ def prepared(layers: list[str]) -> tuple[Start, dict[str, str]]:
     import triton
 
     torch.set_num_threads(1)
-    from kernelllm_jupyter.verify import child_cpu
+    from kernelllm_jupyter.verify import roles
 
-    launches = child_cpu.install()
-    layers.extend([*_confinement(), "memory limit", "no standard input", "bounded output"])
+    launches = roles.install("cpu")
+    layers.extend([*_confinement(), "memory limit"])
     gc.collect()
     gc.freeze()
 
@@ -63,14 +63,15 @@ def _fork(seat: Seat, launches: Any) -> int:
         wire = seat.wire.detach()
         report = seat.report.detach() if seat.report is not None else None
         _settle_in(seat, {wire, report} - {None})
-        from kernelllm_jupyter.verify import child_cpu
+        from kernelllm_jupyter.verify import roles
 
-        child_cpu.play(
+        roles.play(
             seat.role,
             seat.folder,
             socket.socket(fileno=wire),
             socket.socket(fileno=report) if report is not None else None,
             launches,
+            "cpu",
         )
         status = 0
     except BaseException:
@@ -103,10 +104,3 @@ def _settle_in(seat: Seat, kept: set[Any]) -> None:
         os.environ[name] = str(home)
     leave_traces(seat.folder)
     confine(seat.folder)
-
-
-def leave_traces(folder: Path) -> None:
-    """On a crash, and when the server asks, write to a file which line is running."""
-    trace = open(folder / TRACE, "wb", buffering=0)  # noqa: SIM115 - for the process's whole life
-    faulthandler.enable(trace)
-    faulthandler.register(signal.SIGUSR1, trace)

@@ -18,12 +18,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["OUTPUT_LIMIT", "TRACE", "Pair", "Seat", "sweep"]
+from kernelllm_jupyter.verify.traces import TRACE
+
+__all__ = ["OUTPUT_LIMIT", "Pair", "Seat", "sweep"]
 
 #: What a child prints is kept up to this many bytes; the rest is read and dropped.
 OUTPUT_LIMIT = 64 << 10
-#: The file of a child's folder where it says which line was running when it crashed or hung.
-TRACE = "trace"
 #: The file that each role executes.
 SOURCES = {"referee": "reference.py", "candidate": "candidate.py"}
 

@@ -78,6 +78,7 @@ class Result:
     stale: bool
     notes: tuple[str, ...]
     configuration: str | None
+    devices: tuple[str, ...]
 
 
 def judge(
@@ -172,6 +173,7 @@ class Match:
                 "init": form,
                 "seed": self.seed,
                 "memory_mb": self.request["memory_mb"],
+                "allow_tf32": self.request["allow_tf32"],
             },
             blobs,
         )
@@ -292,6 +294,7 @@ class Match:
         expected = list(leaves(expectation.outputs))
         got = list(leaves(result.outputs))
         self._compare_structure(expectation.outputs, result.outputs, expected, got)
+        self._compare_devices(expected, result)
         exact, shifted = (
             _aligned(expectation.exact, expected),
             _aligned(expectation.shifted, expected),
@@ -337,6 +340,17 @@ class Match:
                 f"forward() returned {have} where the reference returns {want}.",
             )
         assert len(expected_leaves) == len(got_leaves)
+
+    def _compare_devices(self, expected: list[tuple[str, Any]], result: Result) -> None:
+        """Outputs must be on the GPU where the reference's are; on a CPU there is one device."""
+        wanted = [leaf.device.type for _, leaf in expected if isinstance(leaf, torch.Tensor)]
+        if wanted != list(result.devices):
+            raise Refusal(
+                "incorrect",
+                "device",
+                f"forward() returned tensors on {', '.join(result.devices)} where the reference's "
+                f"are on {', '.join(wanted)}.",
+            )
 
     def _compare_plain(self, path: str, want: Any, have: Any) -> None:
         if isinstance(want, float) and isinstance(have, float):
@@ -551,6 +565,7 @@ class Match:
                 stale=bool(header["stale"]),
                 notes=tuple(map(str, header["notes"])),
                 configuration=header["configuration"],
+                devices=tuple(map(str, header["devices"])),
             )
         except (KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
             raise _garbled(error) from None

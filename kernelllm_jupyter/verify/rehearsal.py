@@ -70,6 +70,7 @@ def rehearse(launches: Launches) -> None:
     """Play both roles at once, in two threads of this process."""
     request = {
         "source": REFERENCE,
+        "kind": "check",
         "class_name": "Model",
         "has_inputs": True,
         "has_init_inputs": True,

@@ -18,6 +18,7 @@ from pathlib import Path
 from kernelllm_jupyter.verify.landlock import restrict
 
 __all__ = [
+    "adopt_orphans",
     "available_memory_mb",
     "confine",
     "die_with_parent",
@@ -80,10 +81,8 @@ def _libc() -> ctypes.CDLL:
 
 def isolate() -> list[str]:
     """Cut the network off for this process and all its children, and adopt their orphans."""
-    layers = ["scrubbed environment", "empty home"]
+    layers = adopt_orphans()
     libc = _libc()
-    if libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0:
-        layers.append("orphans adopted")
     user, group = os.getuid(), os.getgid()
     if libc.unshare(CLONE_NEWUSER | CLONE_NEWNET) == 0:
         try:
@@ -93,6 +92,14 @@ def isolate() -> list[str]:
         except OSError:
             pass
         layers.append("no network")
+    return layers
+
+
+def adopt_orphans() -> list[str]:
+    """Become the parent of descendants whose own parent dies, so that they can be found."""
+    layers = ["scrubbed environment", "empty home", "no standard input", "bounded output"]
+    if _libc().prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0:
+        layers.append("orphans adopted")
     return layers
 
 

@@ -23,7 +23,7 @@ from typing import Any
 from kernelllm_jupyter.verify.crowd import PROCESS_LIMIT, crowd
 from kernelllm_jupyter.verify.pair import Pair, Start, sweep
 from kernelllm_jupyter.verify.protocol import BadMessage, Closed, receive, send
-from kernelllm_jupyter.verify.sandbox import isolate
+from kernelllm_jupyter.verify.sandbox import adopt_orphans, isolate
 
 __all__ = ["main"]
 
@@ -31,6 +31,8 @@ __all__ = ["main"]
 STANDBY = 1
 #: How often the processes of a running check are counted.
 WATCH_S = 0.2
+#: How long a spawned child may take to import torch and set a GPU up.
+SPAWN_LIMIT_S = 120.0
 
 
 @dataclass
@@ -112,14 +114,16 @@ class Server:
         now = time.monotonic()
         timeout_s = float(message.header["timeout_s"])
         memory_mb = int(message.header["memory_mb"])
-        game = Game(caller, pair, now, now + timeout_s, timeout_s, memory_mb, now)
+        # A spawned child may still be importing torch; the clock starts when it reports.
+        deadline = now + timeout_s + (0.0 if self.fork_server else SPAWN_LIMIT_S)
+        game = Game(caller, pair, now, deadline, timeout_s, memory_mb, now)
         self.games.append(game)
         self.selector.register(caller, selectors.EVENT_READ, lambda: self._cancel(game))
         self.selector.register(pair.report, selectors.EVENT_READ, lambda: self._hear(game))
         for output in pair.outputs.values():
             self.selector.register(output, selectors.EVENT_READ, lambda: self._drain(game))
         try:
-            send(pair.report, {**message.header, "deadline": game.deadline}, message.blobs)
+            send(pair.report, message.header, message.blobs)
         except Closed:
             self._referee_gone(game)
 
@@ -146,6 +150,8 @@ class Server:
         if "final" in header:
             self._settle(game, header["final"])
             return
+        if header.get("started"):
+            game.deadline = time.monotonic() + game.timeout_s
         game.phase = header["phase"]
         if header["doing"]:
             game.doing = header["doing"]
@@ -261,12 +267,16 @@ def main() -> None:
 
         start, versions = prepared(layers)
     else:
-        from kernelllm_jupyter.verify.spawning import prepared as spawning
+        from kernelllm_jupyter.verify import spawning
 
-        layers = ["scrubbed environment", "empty home"]
-        start, versions = spawning(layers)
+        layers = adopt_orphans()
+        try:
+            start, versions = spawning.prepared(device)
+        except spawning.Unusable as error:
+            send(control, {"unusable": str(error)})
+            return
     server = Server(control, start, layers, fork_server=device == "cpu")
-    send(control, {"ready": True, "versions": versions})
+    send(control, {"versions": versions})
     server.run()
 
 

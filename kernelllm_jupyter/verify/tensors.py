@@ -116,8 +116,11 @@ def copied(value: Any) -> Any:
     """A deep copy of the tensors of a nest, strides kept, cut off from any graph."""
 
     def copy(tensor: torch.Tensor) -> torch.Tensor:
-        blobs: list[Blob] = []
-        form = _pack_tensor(tensor, blobs)
-        return _unpack_tensor(form, [bytearray(blobs[0])], str(tensor.device))
+        plain = tensor.detach().resolve_conj().resolve_neg()
+        if not plain.numel() or plain.layout != torch.strided:
+            return plain.clone()
+        span = 1 + sum((n - 1) * s for n, s in zip(plain.shape, plain.stride(), strict=True))
+        flat = plain.as_strided((span,), (1,), plain.storage_offset()).clone()
+        return flat.as_strided(plain.shape, plain.stride())
 
     return mapped(value, copy)

@@ -26,7 +26,7 @@ from kernelllm_jupyter.errors import WorkerError
 from kernelllm_jupyter.verify.protocol import BadMessage, Closed, receive, send
 from kernelllm_jupyter.verify.sandbox import scrubbed_environment
 
-__all__ = ["CheckCancelled", "Worker", "shutdown", "worker"]
+__all__ = ["CheckCancelled", "DeviceUnusable", "Worker", "shutdown", "worker"]
 
 #: How long a server may take to import torch and triton on a slow disk.
 START_LIMIT_S = 120.0
@@ -36,6 +36,10 @@ GRACE_S = 15.0
 
 class CheckCancelled(WorkerError):
     """The check was cancelled before it had a verdict; its worker is gone."""
+
+
+class DeviceUnusable(WorkerError):
+    """There is such a device, and torch cannot use it."""
 
 
 class Worker:
@@ -48,6 +52,7 @@ class Worker:
         self.control: socket.socket | None = None
         self.home: Path | None = None
         self.versions: dict[str, str] = {}
+        self.unusable: str | None = None
         self.owner = os.getpid()
 
     def ask(
@@ -130,6 +135,8 @@ class Worker:
         if self.control is not None and self.process is not None and self.process.poll() is None:
             return self.control
         self._discard()
+        if self.unusable is not None:
+            raise DeviceUnusable(f"The {self.device} device cannot be used: {self.unusable}")
         return self._launch(cancel)
 
     def _launch(self, cancel: threading.Event | None) -> socket.socket:
@@ -179,7 +186,11 @@ class Worker:
                     f"The process that runs checks did not start within {START_LIMIT_S:g} s."
                 )
         try:
-            versions = receive(control).header["versions"]
+            header = receive(control).header
+            if "unusable" in header:
+                self.unusable = header["unusable"]
+                raise DeviceUnusable(f"The {self.device} device cannot be used: {self.unusable}")
+            versions = header["versions"]
             return {str(name): str(value) for name, value in versions.items()}
         except (Closed, BadMessage):
             raise WorkerError(
@@ -249,7 +260,10 @@ _workers = _Workers()
 
 
 def worker(device: str) -> Worker:
-    """The standing worker for ``cpu`` or ``cuda``; its server starts on first use."""
+    """The standing worker for ``cpu`` or ``cuda``; its server starts on first use.
+
+    ``spawned-cpu`` is the GPU's way of starting children, with the interpreter in them.
+    """
     return _workers.get(device)
 
 

@@ -1,0 +1,98 @@
+"""What a child process does, whichever way it was started, and what is set up before.
+
+On a CPU the interpreter runs the Triton kernels and CUDA spellings mean the CPU; on a GPU they are
+compiled and launched for real. ``install`` is called once: in the server before its first fork, or
+in each spawned child.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from kernelllm_jupyter.verify import candidate, compat_inductor, referee
+from kernelllm_jupyter.verify.audit import Launches
+from kernelllm_jupyter.verify.protocol import BadMessage, Closed, receive, send
+from kernelllm_jupyter.verify.sandbox import limit_memory
+
+__all__ = ["install", "play"]
+
+
+def install(device: str) -> Launches:
+    """Count launches, mend what is broken on this device and add missing names."""
+    launches = Launches()
+    if device == "cpu":
+        from kernelllm_jupyter.verify import compat_cuda, interpreter
+        from kernelllm_jupyter.verify.rehearsal import rehearse
+
+        interpreter.install(launches)
+        launches.added_names = compat_inductor.install(on_cpu=True)
+        compat_cuda.install()
+        rehearse(launches)
+    else:
+        from kernelllm_jupyter.verify import compiled
+
+        launches.added_names = (*compat_inductor.install(on_cpu=False), *compiled.install(launches))
+    return launches
+
+
+def play(
+    role: str,
+    folder: Path,
+    wire: socket.socket,
+    report: socket.socket | None,
+    launches: Launches,
+    device: str,
+) -> None:
+    """Be the referee or the candidate of one check."""
+    if report is None:
+        candidate.serve(wire, folder, device, launches)
+        return
+    try:
+        message = receive(report)
+        # The other child may still be importing torch: the time of the check begins when it is
+        # there.
+        send(wire, {"do": "hello"})
+        receive(wire)
+        send(report, {"phase": "reference", "doing": "", "started": True})
+        final = _final(message.header, message.blobs, folder, wire, report, device)
+        send(report, {"final": final})
+    except (Closed, BadMessage):
+        return
+
+
+def _final(
+    request: dict[str, Any],
+    blobs: list[bytearray],
+    folder: Path,
+    wire: socket.socket,
+    report: socket.socket,
+    device: str,
+) -> dict[str, Any]:
+    deadline = time.monotonic() + float(request["timeout_s"])
+    if request["kind"] == "benchmark":
+        send(report, {"phase": "candidate", "doing": "measuring"})
+        send(wire, {"do": "benchmark", "request": request}, blobs)
+        return receive(wire).header
+    if device == "cpu":
+        limit_memory(int(request["memory_mb"]))
+    else:
+        allow_tf32(bool(request["allow_tf32"]))
+
+    def say(phase: str, doing: str) -> None:
+        send(report, {"phase": phase, "doing": doing})
+
+    def seconds_left() -> float:
+        return deadline - time.monotonic()
+
+    return referee.judge(wire, request, blobs, folder, device, say, seconds_left)
+
+
+def allow_tf32(allowed: bool) -> None:
+    """Whether PyTorch's own products may be computed in TF32; convolutions are by default."""
+    torch.backends.cuda.matmul.allow_tf32 = allowed
+    torch.backends.cudnn.allow_tf32 = allowed
