@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol
 
 from kernelllm_jupyter.values import FinishReason, Sampling
 
-__all__ = ["Completion", "Engine", "LoadProgress", "ProgressCallback"]
+__all__ = ["Completion", "Engine", "LoadProgress", "ProgressCallback", "get_engine"]
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,9 @@ ProgressCallback = Callable[[LoadProgress], None]
 class Completion(Protocol):
     """One reply, first an iterator over its text as it is decoded, then a value.
 
-    Iterating yields non-empty pieces of text and raises :class:`~kernelllm_jupyter.errors.EngineError`
-    (or a subclass) where the engine failed; what came before stays with the caller.
+    Iterating yields non-empty pieces of text and raises
+    :class:`~kernelllm_jupyter.errors.EngineError` (or a subclass) where the engine failed; what
+    came before stays with the caller. ``tokens`` counts those generated so far, an end token too.
     ``close()`` cancels within one token, may be called at any time, from any thread, and twice.
     """
 
@@ -65,3 +67,17 @@ class Engine(Protocol):
 
     def unload(self) -> None:
         """Free the model's memory."""
+
+
+@lru_cache(maxsize=32)
+def get_engine(model: str, **options: Any) -> Engine:
+    """The engine for ``model``, the same object for the same arguments.
+
+    ``options`` are those of :class:`~kernelllm_jupyter.engines.local.LocalEngine`: ``device``,
+    ``dtype``, ``idle_s``, ``runtime_dir``. Nothing is started before the engine is used.
+    """
+    from kernelllm_jupyter.engines.local import LocalEngine
+    from kernelllm_jupyter.prompts import refuse_server
+
+    refuse_server(model)
+    return LocalEngine(model, **options)

@@ -1,0 +1,83 @@
+"""Which completions are decoded together, and when: one batch per prompt, several side by side.
+
+``generate`` takes no newcomers once it runs, so requests for one prompt that arrive within a few
+milliseconds form a batch, and different prompts run in threads beside each other. Knows neither
+torch nor sockets.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Generic, Protocol, TypeVar
+
+__all__ = ["Batcher"]
+
+#: How long the first completion of a prompt waits for others: k of them arrive within this.
+GATHER_S = 0.004
+GATHER_AT_MOST_S = 0.025
+MAX_BATCH = 16
+MAX_SIDE_BY_SIDE = 4
+
+
+class _Item(Protocol):
+    prompt: tuple[int, ...]
+    cancelled: bool
+
+
+T = TypeVar("T", bound=_Item)
+
+
+class Batcher(Generic[T]):
+    """Runs ``decode`` on batches; ``decode`` reports its own failures and does not raise."""
+
+    def __init__(self, decode: Callable[[Sequence[T]], None]):
+        self._decode = decode
+        self._waiting: list[T] = []
+        self._arrived = threading.Condition()
+        self._slots = threading.Semaphore(MAX_SIDE_BY_SIDE)
+        self._busy = 0
+        self._thread = threading.Thread(target=self._run, name="batcher", daemon=True)
+        self._thread.start()
+
+    def submit(self, item: T) -> None:
+        with self._arrived:
+            self._waiting.append(item)
+            self._arrived.notify()
+
+    @property
+    def busy(self) -> int:
+        """How many completions are decoded or wait for it."""
+        with self._arrived:
+            return self._busy + len(self._waiting)
+
+    def _run(self) -> None:
+        while True:
+            self._slots.acquire()
+            batch = self._gather()
+            threading.Thread(target=self._decode_one, args=(batch,), daemon=True).start()
+
+    def _gather(self) -> list[T]:
+        with self._arrived:
+            while not self._waiting:
+                self._arrived.wait()
+            until = time.monotonic() + GATHER_AT_MOST_S
+            seen = 0
+            # Go on as soon as nobody came for a moment: one completion waits 4 ms, not 25.
+            while seen != len(self._waiting) and time.monotonic() < until:
+                seen = len(self._waiting)
+                self._arrived.wait_for(lambda: False, timeout=GATHER_S)
+            prompt = self._waiting[0].prompt
+            batch = [item for item in self._waiting if item.prompt == prompt][:MAX_BATCH]
+            self._waiting = [item for item in self._waiting if item not in batch]
+            self._busy += len(batch)
+            return batch
+
+    def _decode_one(self, batch: list[T]) -> None:
+        try:
+            self._decode(batch)
+        finally:
+            with self._arrived:
+                self._busy -= len(batch)
+            self._slots.release()

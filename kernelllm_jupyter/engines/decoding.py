@@ -1,0 +1,202 @@
+"""Completions through ``model.generate``: k at once in one batch, each with its own sampling.
+
+Every step of a batch passes through one stopping criterion, which takes the new token of each
+reply, hands its text on and says which replies are finished. No streamer thread, so nothing
+can wait for a generation that failed. Knows tokens and replies, not sockets.
+
+Imports torch and transformers; only the model process imports this module.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from transformers import (
+    GenerationConfig,
+    LogitsProcessor,
+    LogitsProcessorList,
+    StoppingCriteria,
+    StoppingCriteriaList,
+)
+
+from kernelllm_jupyter.engines.detokenize import Detokenizer
+from kernelllm_jupyter.engines.loading import LoadedModel
+from kernelllm_jupyter.errors import EngineError
+from kernelllm_jupyter.values import FinishReason, Sampling
+
+__all__ = ["Reply", "Sink", "decode_batch", "reply_for"]
+
+DEFAULT_MAX_NEW_TOKENS = 2048
+#: Text is handed on at most this often: faster models send several tokens at once.
+EMIT_EVERY_S = 0.008
+
+
+class Sink(Protocol):
+    """Where the text of one reply goes; neither call may block."""
+
+    def text(self, piece: str, tokens: int) -> None: ...
+
+    def end(self, finish: FinishReason, tokens: int) -> None: ...
+
+
+@dataclass
+class Reply:
+    """One completion on its way. ``cancelled`` may be set from any thread."""
+
+    prompt: tuple[int, ...]
+    temperature: float
+    top_p: float
+    top_k: int
+    limit: int
+    uniform: random.Random
+    sink: Sink
+    stop_ids: frozenset[int]
+    detokenizer: Detokenizer
+    cancelled: bool = False
+    tokens: int = 0
+    finish: FinishReason | None = None
+    _pending: list[str] = field(default_factory=list)
+    _emitted_s: float = 0.0
+
+    def take(self, token: int, now_s: float) -> bool:
+        """Take the next token; true when the completion is over."""
+        if self.cancelled:
+            return self._end("cancelled")
+        self.tokens += 1
+        if token in self.stop_ids:
+            return self._end("stop")
+        text = self.detokenizer.feed(token)
+        if text:
+            self._pending.append(text)
+        if self.tokens >= self.limit:
+            return self._end("length")
+        if self._pending and now_s - self._emitted_s >= EMIT_EVERY_S:
+            self._emit()
+            self._emitted_s = now_s
+        return False
+
+    def draw(self) -> float:
+        """The next number that decides a token: in [0, 1), and 0 for the likeliest."""
+        return self.uniform.random() if self.temperature > 0 else 0.0
+
+    def _end(self, finish: FinishReason) -> bool:
+        self._pending.append(self.detokenizer.flush())
+        self._emit()
+        self.finish = finish
+        self.sink.end(finish, self.tokens)
+        return True
+
+    def _emit(self) -> None:
+        text = "".join(self._pending)
+        self._pending.clear()
+        if text:
+            self.sink.text(text, self.tokens)
+
+
+def reply_for(loaded: LoadedModel, prompt: str, sampling: Sampling, sink: Sink) -> Reply:
+    """A completion ready to be decoded; raises ``EngineError`` where the prompt is too long."""
+    ids = loaded.prompt_ids(prompt)
+    room = loaded.context - len(ids)
+    if room <= 0:
+        raise EngineError(
+            f"The prompt has {len(ids)} tokens and the model sees at most {loaded.context} with "
+            "its answer: shorten the module, or leave parts out of the cell that it does not need."
+        )
+    if not ids:
+        raise EngineError("The prompt is empty.")
+    wanted = sampling.max_new_tokens or DEFAULT_MAX_NEW_TOKENS
+    return Reply(
+        prompt=tuple(ids),
+        temperature=1.0 if sampling.temperature is None else sampling.temperature,
+        top_p=1.0 if sampling.top_p is None else sampling.top_p,
+        top_k=sampling.top_k or 0,
+        limit=min(wanted, room),
+        uniform=random.Random(sampling.seed),
+        sink=sink,
+        stop_ids=loaded.stop_ids,
+        detokenizer=loaded.new_detokenizer(),
+    )
+
+
+def decode_batch(loaded: LoadedModel, replies: Sequence[Reply]) -> None:
+    """Decode completions of *one* prompt side by side until all are over.
+
+    One prompt, because replies of different lengths would have to be padded, which changes
+    their numbers.
+    """
+    prompt = torch.tensor([replies[0].prompt] * len(replies), device=loaded.device)
+    processors = []
+    if any(reply.temperature > 0 for reply in replies):
+        processors.append(_Draw(replies, loaded.device))
+    with torch.inference_mode():
+        loaded.model.generate(
+            prompt,
+            attention_mask=torch.ones_like(prompt),
+            generation_config=GenerationConfig(
+                do_sample=False,
+                max_new_tokens=max(reply.limit for reply in replies),
+                pad_token_id=0,
+                use_cache=True,
+            ),
+            logits_processor=LogitsProcessorList(processors),
+            stopping_criteria=StoppingCriteriaList([_Deliver(replies, loaded.device)]),
+        )
+
+
+class _Deliver(StoppingCriteria):  # type: ignore[misc]
+    """Hands each reply its token, and tells ``generate`` which are over."""
+
+    def __init__(self, replies: Sequence[Reply], device: str):
+        self._replies = replies
+        self._over = torch.zeros(len(replies), dtype=torch.bool, device=device)
+
+    def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:
+        now_s = time.monotonic()
+        for row, token in enumerate(input_ids[:, -1].tolist()):
+            reply = self._replies[row]
+            if reply.finish is None and reply.take(token, now_s):
+                self._over[row] = True
+        return self._over
+
+
+class _Draw(LogitsProcessor):  # type: ignore[misc]
+    """Draws the next token of each row and leaves it as the only one that ``generate`` can take.
+
+    ``generate`` itself samples with one generator for the whole batch, so that a completion would
+    depend on its neighbours, and takes one temperature and top-p for all rows. Here each row has
+    its own, and one uniform number of its own per token, looked up in the cumulative distribution.
+    """
+
+    def __init__(self, replies: Sequence[Reply], device: str):
+        self._replies = replies
+        # Greedy is the draw that always takes the first of the ranked tokens.
+        self._temperature = torch.tensor(
+            [[reply.temperature if reply.temperature > 0 else 1.0] for reply in replies],
+            device=device,
+        )
+        self._top_p = torch.tensor([[reply.top_p] for reply in replies], device=device)
+
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        ranked, tokens = torch.sort(
+            scores.float() / self._temperature, dim=-1, descending=True, stable=True
+        )
+        probabilities = torch.softmax(ranked, dim=-1)
+        before = probabilities.cumsum(-1) - probabilities
+        # Of top-p, the token that reaches the mass still belongs to it.
+        kept = probabilities * (before < self._top_p)
+        for row, reply in enumerate(self._replies):
+            if reply.top_k > 0:
+                kept[row, reply.top_k :] = 0
+        kept[:, 0] = probabilities[:, 0]
+        mass = kept.cumsum(-1)
+        levels = torch.tensor([[reply.draw()] for reply in self._replies], device=mass.device)
+        place = torch.searchsorted(mass, levels * mass[:, -1:], right=True)
+        # Rounding may put a level on the very end, past the last token that is kept.
+        last = (kept > 0).sum(-1, keepdim=True) - 1
+        chosen = tokens.gather(1, torch.minimum(place, last))
+        return torch.full_like(scores, float("-inf")).scatter_(1, chosen, 0.0)
