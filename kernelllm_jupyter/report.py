@@ -151,7 +151,8 @@ def _figures(verdict: Verdict) -> str:
         parts.append(f"{verdict.launches} Triton launch{'' if verdict.launches == 1 else 'es'}")
     if verdict.elapsed_ms is not None:
         parts.append(f"checked in {verdict.elapsed_ms / 1000:.1f} s")
-    return "; ".join(parts).capitalize()
+    line = "; ".join(parts)
+    return line[:1].upper() + line[1:]
 
 
 def _device(name: str | None) -> str:

@@ -54,12 +54,11 @@ class Recheck:
             self._in_background(work, self.report.code)
             return
 
-        def received(reply: cells.ReadReply) -> None:
+        def received(source: str | None) -> None:
             # A front end that is gone, or a cell that was deleted, leaves what was generated.
-            code = self.report.code if reply.source is None else reply.source
-            self._in_background(work, code)
+            self._in_background(work, self.report.code if source is None else source)
 
-        cells.read_generated(self._front.cell_id, received)
+        cells.read_generated(self._front, received)
 
     def _in_background(self, work: Callable[[str], Report], code: str) -> None:
         def run() -> None:

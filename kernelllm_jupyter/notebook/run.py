@@ -83,6 +83,7 @@ class _Run:
     """What the notebook shows of one translation, kept up with its events."""
 
     def __init__(self, shell: Any, request: Request, problem: Problem):
+        self._front = cells.front_end()
         # Opened with the first text: until then the cell of an earlier run stays as it is.
         self._cell: cells.GeneratedCell | None = None
         self._finished_cell = False
@@ -93,7 +94,7 @@ class _Run:
         self._report = Report("loading", request.model, "Starting …", note=note)
         self._view: View
         if hasattr(shell, "kernel"):
-            recheck = Recheck(problem, request, cells.front_end(), self._show_settled)
+            recheck = Recheck(problem, request, self._front, self._show_settled)
             self._view = WidgetPanel(recheck.check, recheck.benchmark)
             recheck.view = self._view
             self._recheck: Recheck | None = recheck
@@ -108,7 +109,8 @@ class _Run:
         elif isinstance(event, Wrote):
             self._text.append(event.code)
             if self._cell is None:
-                self._cell = cells.open_cell()
+                front = self._front
+                self._cell = cells.CellStream(front) if front else cells.FallbackCell()
             self._cell.write(event.code)
             self._show(
                 stage="generating",
@@ -169,7 +171,6 @@ class _Run:
         if self._cell is not None and not self._finished_cell:
             self._finished_cell = True
             self._cell.finish(text, status)
-            self._cell.close()
 
     def _show(self, **changes: Any) -> None:
         self._report = replace(self._report, **changes)
