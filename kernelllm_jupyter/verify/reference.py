@@ -30,6 +30,7 @@ from kernelllm_jupyter.verify.trials import sow
 __all__ = ["Expectation", "Reference", "ReferenceFailure"]
 
 T = TypeVar("T")
+ROUNDING = torch.finfo(torch.float32).eps / 2
 LOWER = (torch.float32, torch.float16, torch.bfloat16)
 
 
@@ -213,14 +214,18 @@ def _raised(value: Any) -> Any:
 
 
 def _moved(values: Any, seed: int) -> Any:
-    """Every floating-point element moved by one rounding up or down, by ``seed``."""
+    """Every floating-point element moved by one float32 rounding up or down, by ``seed``.
+
+    Lower precisions as well: an honest kernel loads them exactly and computes in float32, and
+    what the reference itself loses by rounding in between shows in its own error.
+    """
     generator = torch.Generator().manual_seed(seed)
 
     def move(tensor: torch.Tensor) -> torch.Tensor:
         if tensor.dtype not in LOWER:
             return tensor
         sign = torch.randint(0, 2, tensor.shape, generator=generator).to(tensor.device) * 2 - 1
-        return tensor.double() * (1 + sign.double() * torch.finfo(tensor.dtype).eps / 2)
+        return tensor.double() * (1 + sign.double() * ROUNDING)
 
     return mapped(values, move)
 

@@ -17,14 +17,14 @@ from typing import Any, Literal
 
 import torch
 
-__all__ = ["Comparison", "compare", "relative_conditioning"]
+__all__ = ["Comparison", "compare", "relative_distance"]
 
 #: For each dtype: how often the reference's own error, plus how many units in the last place.
 BUDGETS: dict[torch.dtype, tuple[float, float]] = {
     torch.float64: (16.0, 64.0),
     torch.float32: (8.0, 8.0),
-    torch.float16: (3.0, 1.5),
-    torch.bfloat16: (3.0, 1.5),
+    torch.float16: (2.0, 1.0),
+    torch.bfloat16: (2.0, 1.0),
 }
 #: ``torch.testing.assert_close``'s defaults (rtol, atol).
 CLOSE: dict[torch.dtype, tuple[float, float]] = {
@@ -167,13 +167,25 @@ def _budget(
 ) -> torch.Tensor:
     factor, units = BUDGETS[expected.dtype]
     scale = _scale(truth, usable)
-    own = _relative(expected.double(), truth, scale, usable)
-    moved = _relative(shifted, truth, scale, usable)
-    return scale * (factor * max(own, moved) + units * torch.finfo(expected.dtype).eps)
+    smallest = _smallest(expected.dtype)
+    own = _relative(expected.double(), truth, scale, usable, smallest)
+    moved = _relative(shifted, truth, scale, usable, smallest)
+    allowed = factor * max(own, moved) + units * torch.finfo(expected.dtype).eps
+    return scale * allowed + smallest
+
+
+def _smallest(dtype: torch.dtype) -> float:
+    """What may be lost to underflow; float16 keeps its subnormal numbers everywhere."""
+    limits = torch.finfo(dtype)
+    return float(2 * limits.tiny * limits.eps if dtype == torch.float16 else limits.tiny)
 
 
 def _relative(
-    other: torch.Tensor | None, truth: torch.Tensor, scale: torch.Tensor, usable: torch.Tensor
+    other: torch.Tensor | None,
+    truth: torch.Tensor,
+    scale: torch.Tensor,
+    usable: torch.Tensor,
+    smallest: float,
 ) -> float:
     """The largest distance of ``other`` from the exact value, in units of scale."""
     if other is None or other.shape != truth.shape:
@@ -181,17 +193,18 @@ def _relative(
     there = usable & torch.isfinite(other)
     if not there.any():
         return 0.0
-    return float(((other.double() - truth).abs() / scale)[there].max())
+    distance = ((other.double() - truth).abs() - smallest).clamp(min=0.0)
+    return float((distance / scale)[there].max())
 
 
-def relative_conditioning(exact: torch.Tensor, shifted: torch.Tensor) -> float:
-    """How much of an output's scale one rounding of every input moves it, at most."""
-    if not exact.is_floating_point() or not exact.numel() or exact.shape != shifted.shape:
+def relative_distance(exact: torch.Tensor, other: torch.Tensor, dtype: torch.dtype) -> float:
+    """The largest distance of ``other`` from the exact result, in units of its scale."""
+    if not exact.is_floating_point() or not exact.numel() or exact.shape != other.shape:
         return 0.0
     usable = torch.isfinite(exact)
     if not usable.any():
         return 0.0
-    return _relative(shifted, exact, _scale(exact, usable), usable)
+    return _relative(other, exact, _scale(exact, usable), usable, _smallest(dtype))
 
 
 def _position(flat: torch.Tensor | int, like: torch.Tensor) -> tuple[int, ...]:

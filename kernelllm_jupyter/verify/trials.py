@@ -39,11 +39,18 @@ def plan(seed: int) -> list[Trial]:
     return [
         *own,
         Trial("other weights", seed + 11, own=False, weights_varied=True),
-        Trial("inputs negated", seed + 12, own=False, change=_each(lambda x: -x)),
+        Trial("all inputs negative", seed + 12, own=False, change=_each(lambda x: -x.abs())),
+        Trial("all inputs positive", seed + 16, own=False, change=_each(torch.abs)),
+        Trial("some inputs exactly zero", seed + 17, own=False, change=_each(_some_zeros)),
         Trial("inputs times 100", seed + 13, own=False, change=_each(lambda x: x * 100)),
         Trial("inputs times 0.001", seed + 14, own=False, change=_each(lambda x: x * 0.001)),
         Trial("inputs all zero", seed + 15, own=False, change=_each(torch.zeros_like)),
     ]
+
+
+def _some_zeros(tensor: torch.Tensor) -> torch.Tensor:
+    """A third of the elements zero, others in every tensor."""
+    return torch.where(torch.rand(tensor.shape, device=tensor.device) < 0.33, 0.0, tensor)
 
 
 def _each(function: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[list[Any]], list[Any]]:
