@@ -27,6 +27,7 @@ from kernelllm_jupyter.starter.vocabulary import BOOLEAN
 
 __all__ = ["Axis", "Builder"]
 
+_LOADS = frozenset({"load", "first", "second"})
 _ROWS = frozenset(
     {"sum", "mean", "max", "min", "logsumexp", "norm1", "norm2", "var0", "var1", "std0", "std1"}
     | {"softmax", "log_softmax", "normalize", "layer_norm", "rms_norm", "cumsum"}
@@ -62,6 +63,11 @@ class Builder:
         self.axis: Axis | None = None
         #: What the source calls a number that it computes, by the number's text.
         self.number_names: dict[str, str] = {}
+        #: ``sum`` or ``mean`` where the rows' numbers are added up at the end.
+        self.over_rows: str | None = None
+        #: Whether inputs are read as two halves of their last dimension.
+        self.is_halved = False
+        self._inner: dict[int, Tensor] = {}
         self._pending: list[_Pending] = []
         self._loaded: dict[str, Tensor] = {}
         self._weights: dict[str, WeightRef] = {}
@@ -92,6 +98,39 @@ class Builder:
             self._pending.append(_Pending(target, "load", [value]))
         return self._loaded[key]
 
+    def halves(self, value: TensorInput, node: ast.AST | None) -> tuple[Tensor, Tensor]:
+        """The two halves of the last dimension of the only input."""
+        if len(self.inputs) > 1 or not isinstance(value, TensorInput):
+            raise Refused("halves of anything but the only input", node)
+        self.is_halved = True
+        found = []
+        for half in ("first", "second"):
+            key = f"{half}:{value.name}"
+            if key not in self._loaded:
+                self._loaded[key] = Tensor("full")
+                self._pending.append(_Pending(self._loaded[key], half, [value]))
+            found.append(self._loaded[key])
+        return found[0], found[1]
+
+    def total_of_rows(self, operation: str, value: Tensor) -> Tensor:
+        """The sum or mean of one number per row, which comes last."""
+        self.over_rows = operation
+        target = self.alias(value, "rowtotal")
+        self._inner[id(target)] = value
+        return target
+
+    def _commuted(self, operation: str, operands: list[Any], node: ast.AST | None) -> Tensor:
+        """An operation on the sum or mean of rows, done on each row before."""
+        at = [id(value) in self._inner for value in operands]
+        linear = operation in ("neg", "mul") or (operation == "div" and at[0])
+        shifted = operation in ("add", "sub") and self.over_rows == "mean"
+        if sum(at) != 1 or sum(isinstance(v, Tensor) for v in operands) != 1:
+            linear = shifted = False
+        if not (linear or shifted):
+            raise Refused("arithmetic on a sum or mean of rows", node)
+        inner = [self._inner.get(id(value), value) for value in operands]
+        return self.total_of_rows(str(self.over_rows), self.emit(operation, inner, node))
+
     def _operand(self, value: Any, node: ast.AST | None) -> Any:
         if isinstance(value, bool):
             return float(value)
@@ -114,6 +153,8 @@ class Builder:
     ) -> Tensor:
         """Add one operation and return its value."""
         ready = [self._operand(value, node) for value in operands]
+        if any(id(value) in self._inner for value in ready):
+            return self._commuted(operation, ready, node)
         tensors = [value for value in ready if isinstance(value, Tensor)]
         joined = extent or _join([value.extent for value in tensors], node)
         if operation not in BOOLEAN:
@@ -158,8 +199,10 @@ class Builder:
         needed = self._needed(result)
         if self.is_plain_total(result):
             layout, stored = "total", cast(Stored, needed.pop().operation)
-        loads = [pending for pending in needed if pending.operation == "load"]
-        others = [pending for pending in needed if pending.operation != "load"]
+        loads = [pending for pending in needed if pending.operation in _LOADS]
+        others = [pending for pending in needed if pending.operation not in _LOADS]
+        if self.is_halved and (len(self._weights) or any(p.operation == "load" for p in loads)):
+            raise Refused("halves of an input beside other tensors")
         if not others and layout != "total":
             raise Refused("a forward that computes nothing")
         inputs = [item for item in self.inputs if any(item is load.operands[0] for load in loads)]
@@ -239,10 +282,10 @@ class _Numbering:
         self.constants: list[float] = []
 
     def step(self, pending: _Pending, index: dict[int, str]) -> Step:
-        if pending.operation == "load":
+        if pending.operation in _LOADS:
             value = pending.operands[0]
             if isinstance(value, TensorInput):
-                return Step("load", (f"$in{self._inputs.index(value)}",))
+                return Step(pending.operation, (f"$in{self._inputs.index(value)}",))
             place = next(i for i, ref in enumerate(self._refs) if ref is value)
             weight = self._weights[place]
             kind = "load" if weight.load == "full" else weight.load
@@ -280,7 +323,7 @@ def _within_limits(graph: Graph) -> None:
 
 
 def _join(extents: Sequence[str], node: ast.AST | None) -> str:
-    found = {extent for extent in extents if extent != "scalar"}
+    found = {extent for extent in extents if extent not in ("scalar", "rowtotal")}
     if not found:
         return "scalar"
     if len(found) == 1:
@@ -300,6 +343,10 @@ def _last(node: ast.expr) -> str:
         return node.attr
     if isinstance(node, ast.Name):
         return node.id
+    if isinstance(node, ast.Subscript):
+        return _last(node.value)
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        return "scalar" if isinstance(node.func.value, ast.Name) else _last(node.func.value)
     return "scalar"
 
 

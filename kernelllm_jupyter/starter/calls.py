@@ -89,6 +89,7 @@ class Calls:
 
     def _layer(self, layer: Layer, args: list[Any], node: ast.Call) -> Any:
         kind = layer.kind
+        self.tracer.assume_layer(layer.node, "type({}).__name__", repr(kind))
         if kind == "Identity":
             return args[0]
         if "Dropout" in kind:
@@ -100,11 +101,15 @@ class Calls:
         if kind in LAYERS:
             name, _, signature = LAYERS[kind].partition(" ")
             keywords = dict(zip(_labels(signature), self._settings(layer, signature), strict=True))
+            in_place = plain(keywords.get("inplace", False)) is True
             for ignored in ("inplace", "size_average", "reduce"):
                 keywords.pop(ignored, None)
             if keywords.get("dim", 0) is None:
                 del keywords["dim"]
-            return lowering.call(name, args, keywords, node)
+            result = lowering.call(name, args, keywords, node)
+            if in_place:
+                self.tracer.change(args[0], result)
+            return result
         if kind in ("LayerNorm", "RMSNorm"):
             sizes, eps = self._settings(layer, "normalized_shape eps=None elementwise_affine bias")[:2]
             if eps is None:
@@ -146,8 +151,6 @@ class Calls:
         self, name: str, args: list[Any], keywords: dict[str, Any], node: ast.Call
     ) -> Any:
         head, _, last = name.rpartition(".")
-        if last.endswith("_") and not last.endswith("__"):
-            last = last[:-1]
         if name in ("torch.nn.Parameter", "torch.nn.parameter.Parameter"):
             spec = args[0] if args else keywords.get("data", keywords.get("tensor"))
             return replace(spec, is_parameter=True) if isinstance(spec, Spec) else spec
@@ -177,9 +180,14 @@ class Calls:
             return lowering.vector_norm(args, keywords, node)
         if last in ("dropout", "alpha_dropout") and plain(keywords.get("training", True)) is False:
             return args[0]
-        if head not in _FUNCTION_MODULES or not lowering.covers(last):
+        plain_name = last[:-1] if last.endswith("_") else last
+        plain_name = f"special.{last}" if head == "torch.special" else plain_name
+        if head not in _FUNCTION_MODULES or not lowering.covers(plain_name):
             raise Refused(f"{head}.{last}", node)
-        return lowering.call(last, args, keywords, node)
+        result = lowering.call(plain_name, args, keywords, node)
+        if last.endswith("_") or plain(keywords.get("inplace", False)) is True:
+            self.tracer.change(args[0], result)
+        return result
 
     def _numeric(self, head: str, last: str, args: list[Any], node: ast.Call) -> Any:
         if any(is_tensor(arg) for arg in args):
@@ -239,9 +247,11 @@ class Calls:
         if isinstance(owner, Super):
             if name == "__init__":
                 self.tracer.run_base_init(owner, args, keywords, node)
+            elif name == "forward":
+                return self.tracer.base_forward(owner, args, keywords, node)
             return None
         if isinstance(owner, Instance):
-            if name == "register_buffer" and isinstance(args[1], Spec):
+            if name in ("register_buffer", "register_parameter") and len(args) > 1:
                 owner.attributes[plain(args[0])] = args[1]
             return None
         if isinstance(owner, (list, dict)):
@@ -258,7 +268,7 @@ class Calls:
             if name in ("values", "children"):
                 return self.tracer.evaluate.items(owner, node)
         if isinstance(owner, Shape) and name == "numel":
-            return Number(node, None)
+            return Number(node, None, known=False)
         if isinstance(owner, Spec):
             return self._of_spec(owner, name, args)
         if is_tensor(owner):
@@ -282,10 +292,16 @@ class Calls:
     ) -> Any:
         lowering = self.tracer.lowering(node)
         plain_name = name[:-1] if name.endswith("_") else name
+        if name == "clone":
+            return lowering.copy(owner, node)
         if name in UNCHANGED or plain_name in ("cuda", "cpu"):
             return owner
         if name in ("float", "to", "type_as", "type"):
             return self._converted(owner, name, [*args, *keywords.values()], node)
+        if name == "numel":
+            return Number(node, None, known=False)
+        if isinstance(owner, WeightRef) and name in ("view", "reshape", "unsqueeze", "squeeze"):
+            return WeightRef(node, Spec(None))
         if name == "size":
             shape = self.tracer.shape_of(owner, node)
             if not args:
@@ -295,13 +311,14 @@ class Calls:
             return self.tracer.rank_of(owner, node)
         if name in ("unsqueeze", "squeeze"):
             return self._squeezed(owner, name, args or list(keywords.values()), node)
-        if plain_name in ("zero", "fill"):
-            return 0.0 if plain_name == "zero" else args[0]
         if plain_name == "where":
             return lowering.call("where", [args[0], owner, *args[1:]], keywords, node)
         if not lowering.covers(plain_name):
             raise Refused(f"the method {name}()", node)
-        return lowering.call(plain_name, [owner, *args], keywords, node)
+        result = lowering.call(plain_name, [owner, *args], keywords, node)
+        if name != plain_name:
+            self.tracer.change(owner, result)
+        return result
 
     def _converted(self, owner: Any, name: str, targets: list[Any], node: ast.Call) -> Any:
         """``x.float()``, ``x.to(y.dtype)``: numbers stay what they are; flags become numbers."""

@@ -51,7 +51,7 @@ class Number:
     """A setting of the module or the call: ``node`` is how ``forward`` can compute it again.
 
     Mostly a number, but a flag, a string or a tuple may come from a constructor too. ``node`` is
-    None where only the constructor can compute it; ``value`` is None where it is not known now.
+    None where only the constructor can compute it; ``known`` is false where the value is not known now.
     ``free`` means that another caller may give another value, so that nothing may be built on it
     without a check at run time.
     """
@@ -59,6 +59,7 @@ class Number:
     node: ast.expr | None
     value: Any
     free: bool = True
+    known: bool = True
 
 
 @dataclass(frozen=True)
@@ -87,8 +88,9 @@ class WeightRef:
 
 
 #: How a traced value relates to the shape of the whole: of the same shape, one number per row with
-#: its dimension kept or dropped, one number of everything, or one number for all.
-Extent = Literal["full", "keep", "drop", "total", "scalar"]
+#: its dimension kept or dropped, one number of everything (of all elements or of all rows), or one
+#: number for all.
+Extent = Literal["full", "keep", "drop", "total", "rowtotal", "scalar"]
 
 
 @dataclass(eq=False)

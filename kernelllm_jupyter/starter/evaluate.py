@@ -133,7 +133,7 @@ class Evaluator:
             return Dotted(f"builtins.{node.id}")
         else:
             return Unknown(f"the name {node.id}", node.lineno)
-        return value
+        return self.tracer.current(value)
 
     def _Tuple(self, node: ast.Tuple | ast.List, env: Environment) -> Any:
         items: list[Any] = []
@@ -178,6 +178,7 @@ class Evaluator:
             self.tracer.assume(value, node)
             value = value.value
         if isinstance(value, Sequence):
+            self.tracer.assume_layer(value.node, "len({})", str(len(value.items)))
             return [self._reached(value, key) for key in value.items]
         if isinstance(value, Shape):
             return [self._size(value, index, node) for index in range(len(value.sizes or ()))]
@@ -306,14 +307,18 @@ class Evaluator:
 
     def _size(self, shape: Shape, key: Any, node: ast.AST) -> Any:
         if isinstance(key, slice):
-            raise Refused("a part of a shape", node)
+            if shape.sizes is None:
+                raise Refused("a part of a shape", node)
+            places = range(*key.indices(len(shape.sizes)))
+            return tuple(self._size(shape, place - len(shape.sizes), node) for place in places)
         known = None
         if shape.sizes is not None:
             if not -len(shape.sizes) <= key < len(shape.sizes):
                 raise Refused(f"dimension {key} of a shape", node)
             known = shape.sizes[key]
         place = ast.copy_location(ast.parse(repr(key), mode="eval").body, node)
-        return Number(ast.Subscript(value=shape.node, slice=place, ctx=ast.Load()), known)
+        path = ast.Subscript(value=shape.node, slice=place, ctx=ast.Load())
+        return Number(path, known, known=known is not None)
 
     # -- operators ----------------------------------------------------------------------------------
 
@@ -352,7 +357,7 @@ class Evaluator:
     ) -> Any:
         values = [plain(value) for value in operands]
         known = all(_is_known(value) for value in values)
-        unset = any(isinstance(v, Number) and v.value is None and v.free for v in operands)
+        unset = any(isinstance(value, Number) and not value.known for value in operands)
         if not known:
             raise Refused(f"the expression {ast.unparse(node)[:40]!r}", node)
         result = None
@@ -368,8 +373,8 @@ class Evaluator:
         ]
         free = any(isinstance(value, Number) and value.free for value in operands)
         if any(item is None for item in nodes):
-            return Number(None, result, free)
-        return Number(rebuild(*nodes), result, free)
+            return Number(None, result, free, not unset)
+        return Number(rebuild(*nodes), result, free, not unset)
 
     def _UnaryOp(self, node: ast.UnaryOp, env: Environment) -> Any:
         value = self(node.operand, env)

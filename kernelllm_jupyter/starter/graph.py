@@ -16,14 +16,15 @@ from typing import Literal
 
 __all__ = ["LIMITS", "Graph", "HostNumber", "Layout", "Step", "Stored", "Weight"]
 
-#: How programs map to elements. ``flat``: blocks of a flat index; ``total``: the same, each block
+#: How programs map to elements. ``flat``: blocks of a flat index; ``half``: the same, over the two
+#: halves of the last dimension side by side (gated linear units); ``total``: ``flat``, each block
 #: adding up; ``last``: a program per row of the last dimension; ``dim``: a program per line along
 #: another dimension; ``tail``: a program per slice of the last few dimensions.
-Layout = Literal["flat", "total", "last", "dim", "tail"]
+Layout = Literal["flat", "half", "total", "last", "dim", "tail"]
 
 #: What is returned: a block of the input's shape, one number per row (its dimension dropped or
-#: kept as 1), or the sum or mean of everything.
-Stored = Literal["block", "one", "keep", "sum", "mean"]
+#: kept as 1), the sum or mean of those numbers, or of everything.
+Stored = Literal["block", "one", "keep", "rowsum", "rowmean", "sum", "mean"]
 
 #: The most placeholders of each kind that the model was trained with.
 LIMITS = {"v": 40, "in": 4, "w": 4, "p": 6, "c": 16}
@@ -82,7 +83,9 @@ class Graph:
     def prompt(self) -> str:
         """The text that the model is trained on: a head with the arguments, then the steps.
 
-        The steps stand without separators, because every token of a prompt costs training time.
+        Step *i* begins with the label ``@i``, and so does what the model answers for it: a label is
+        what it finds its place by. The steps stand without separators, because every token costs
+        training time.
         """
         columns = " cols" if self.has_columns else ""
         arguments = "".join(
@@ -92,7 +95,7 @@ class Graph:
         )
         columns = " cols" if self.has_columns else ""
         steps = "".join(
-            f"$v{index}: {step.operation} {''.join(step.operands)}"
+            f"@{index} {step.operation} {''.join(step.operands)}"
             for index, step in enumerate(self.steps)
         )
         return f"{self.layout} {self.stored}{columns} {arguments}\n{steps}\n=>\n"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import math
+from collections.abc import Callable
 from typing import Any, cast
 
 from kernelllm_jupyter.starter.builder import Axis, Builder
@@ -28,8 +29,7 @@ _MIRRORED = {"gt": "lt", "lt": "gt", "ge": "le", "le": "ge", "eq": "eq", "ne": "
 
 def number(value: Any) -> float | int | None:
     """The number that ``value`` is known to be, else None."""
-    if isinstance(value, Number):
-        return value.value
+    value = value.value if isinstance(value, Number) and value.known else value
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return value
     return None
@@ -65,8 +65,9 @@ def bind(
 class Lowering:
     """Turns calls into operations of a :class:`~.builder.Builder`."""
 
-    def __init__(self, builder: Builder):
+    def __init__(self, builder: Builder, assume: Callable[[Number, ast.AST | None], None]):
         self.builder = builder
+        self._assume = assume
         self.emit = builder.emit
         self._has_total = False
 
@@ -106,6 +107,13 @@ class Lowering:
             return self.emit("clamp", [operands[0], 0.0, 6.0], node)
         if operation == "log10":
             return self.emit("mul", [self.emit("log", operands, node), 1 / math.log(10)], node)
+        if operation == "erfc":
+            return self.emit("sub", [1.0, self.emit("erf", operands, node)], node)
+        if operation == "floor_divide":
+            return self.emit("floor", [self.emit("div", operands, node)], node)
+        if operation == "hypot":
+            squares = [self.emit("square", [operand], node) for operand in operands]
+            return self.emit("sqrt", [self.emit("add", squares, node)], node)
         if operation in ("add", "mul") and not _is_tensor(operands[0]):
             operands = operands[::-1]
         if operation in COMPARISONS and not _is_tensor(operands[0]):
@@ -132,6 +140,11 @@ class Lowering:
         tensor = self.builder.tensor(value, node)
         return tensor if tensor.is_boolean else self.emit("ne", [tensor, 0.0], node)
 
+    def copy(self, value: Any, node: ast.AST | None) -> Tensor:
+        """``x.clone()``: the same numbers, which a change in place of ``x`` does not touch."""
+        tensor = self.builder.tensor(value, node)
+        return self.builder.alias(tensor, tensor.extent)
+
     def _one_slope(self, weight: Any, node: ast.AST | None) -> None:
         shape = weight.spec.shape if isinstance(weight, WeightRef) else None
         rank = self.builder.rank
@@ -153,12 +166,13 @@ class Lowering:
         """``base ** exponent``: products and roots where they say the same."""
         if not _is_tensor(base):
             return self._exponential(base, exponent, node)
-        value = exponent if isinstance(exponent, (int, float)) else None
+        value = number(exponent)
         if value is None:
-            known = number(exponent)
-            if known is None or float(known).is_integer():
-                raise Refused("a power whose exponent is a whole number of the module", node)
-            return self.emit("pow", [base, exponent], node)
+            raise Refused("a power whose exponent is not known before the call", node)
+        if isinstance(exponent, Number):
+            if not float(value).is_integer():
+                return self.emit("pow", [base, exponent], node)
+            self._assume(exponent, node)  # Roots of negative numbers differ from products.
         if value < 0 and value != -0.5:
             return self.emit("reciprocal", [self.power(base, -value, node)], node)
         named = {0.5: "sqrt", -0.5: "rsqrt", 2: "square", 3: "cube"}
@@ -223,6 +237,19 @@ class Lowering:
     def _call_gelu(self, args: list[Any], keywords: dict[str, Any], node: ast.AST) -> Any:
         value, form = bind("input approximate='none'", args, keywords, "gelu", node)
         return self.emit("gelu" if form == "none" else "gelu_tanh", [value], node)
+
+    def _call_chunk(self, args: list[Any], keywords: dict[str, Any], node: ast.AST) -> Any:
+        value, count, dim = bind("input chunks dim=0", args, keywords, "chunk", node)
+        rank = self.builder.rank
+        last = number(dim) == -1 or (rank is not None and number(dim) == rank - 1)
+        if number(count) != 2 or not last or isinstance(dim, Number):
+            raise Refused("chunk into anything but two halves of the last dimension", node)
+        return self.builder.halves(value, node)
+
+    def _call_glu(self, args: list[Any], keywords: dict[str, Any], node: ast.AST) -> Any:
+        value, dim = bind("input dim=-1", args, keywords, "glu", node)
+        first, second = self._call_chunk([value, 2, dim], {}, node)
+        return self.emit("mul", [first, self.emit("sigmoid", [second], node)], node)
 
     def _call_addcmul(self, args: list[Any], keywords: dict[str, Any], node: ast.AST) -> Any:
         return self._fused_add("mul", args, keywords, node)
@@ -318,8 +345,15 @@ class Lowering:
         self, operation: str, value: Any, dims: Any, keepdim: Any, node: ast.AST | None
     ) -> Tensor:
         """One number per row, or of everything where ``dims`` is None."""
+        again = self._reduced_again(operation, value, dims, keepdim, node)
+        if again is not None:
+            return again
+        everything = dims is None or dims in ((), [])
+        if everything and isinstance(value, Tensor) and value.extent in ("drop", "keep"):
+            if operation in ("sum", "mean") and value.extent == "drop":
+                return self.builder.total_of_rows(operation, value)
         tensor = self._row_input(value, operation, node)
-        if dims is None or dims == () or dims == []:
+        if everything:
             whole = self.emit(operation, [tensor], node, extent="total")
             self._has_total = True
             return whole
@@ -327,6 +361,16 @@ class Lowering:
         everything = axis.kind == "tail" and axis.first == 0
         extent = "keep" if keepdim else ("total" if everything else "drop")
         return self.emit(operation, [tensor], node, extent=extent)
+
+    def _reduced_again(
+        self, operation: str, value: Any, dims: Any, keepdim: Any, node: ast.AST | None
+    ) -> Tensor | None:
+        """The same dimension once more, now of size 1: the numbers stay as they are."""
+        single = operation in ("sum", "mean", "max", "min", "logsumexp")
+        if not (single and isinstance(value, Tensor) and value.extent == "keep"):
+            return None
+        self.axis(dims, node)
+        return value if keepdim else self.builder.alias(value, "drop")
 
     def row(self, operation: str, operands: list[Any], dims: Any, node: ast.AST | None) -> Tensor:
         """A row operation that keeps the shape, such as softmax."""
@@ -373,8 +417,11 @@ class Lowering:
     def _call_normalize(self, args: list[Any], keywords: dict[str, Any], node: ast.AST) -> Any:
         names = "input p=2.0 dim=1 eps=1e-12"
         value, p, dim, eps = bind(names, args, keywords, "normalize", node)
+        if number(p) == 1:
+            size = self.reduce("norm1", value, dim, True, node)
+            return self.emit("div", [value, self.emit("clamp_min", [size, eps], node)], node)
         if number(p) != 2:
-            raise Refused("normalize with p other than 2", node)
+            raise Refused("normalize with p other than 1 or 2", node)
         return self.row("normalize", [value, eps], dim, node)
 
     def layer_norm(
@@ -469,6 +516,14 @@ class Lowering:
         ]
         return self.emit("div", [dot, self.emit("mul", norms, node)], node)
 
+    def _call_pairwise_distance(
+        self, args: list[Any], keywords: dict[str, Any], node: ast.AST
+    ) -> Any:
+        names = "x1 x2 p=2.0 eps=1e-6 keepdim=False"
+        left, right, p, eps, keepdim = bind(names, args, keywords, "pairwise_distance", node)
+        shifted = self.emit("add", [self.emit("sub", [left, right], node), eps], node)
+        return self._call_norm([shifted, p, -1, keepdim], {}, node)
+
     # -- losses -----------------------------------------------------------------------------------
 
     def _loss(
@@ -490,6 +545,30 @@ class Lowering:
         error = self.emit("square", [self.emit("sub", pair, node)], node)
         return self._reduced(error, reduction, node)
 
+    def _call_binary_cross_entropy_with_logits(
+        self, args: list[Any], keywords: dict[str, Any], node: ast.AST
+    ) -> Any:
+        names = "input target reduction='mean'"
+        logits, target, reduction = bind(names, args, keywords, "bce_with_logits", node)
+        linear = self.emit("sub", [logits, self.emit("mul", [logits, target], node)], node)
+        # As PyTorch has it: (1 - y) x - logsigmoid(x).
+        loss = self.emit("sub", [linear, self.emit("logsigmoid", [logits], node)], node)
+        return self._reduced(loss, reduction, node)
+
+    def _call_binary_cross_entropy(
+        self, args: list[Any], keywords: dict[str, Any], node: ast.AST
+    ) -> Any:
+        names = "input target reduction='mean'"
+        share, target, reduction = bind(names, args, keywords, "binary_cross_entropy", node)
+        rest = self.emit("log1p", [self.emit("neg", [share], node)], node)
+        logs = [
+            self.emit("clamp_min", [value, -100.0], node)
+            for value in (self.emit("log", [share], node), rest)
+        ]
+        first = self.emit("mul", [self.emit("sub", [target, 1.0], node), logs[1]], node)
+        second = self.emit("mul", [target, logs[0]], node)
+        return self._reduced(self.emit("sub", [first, second], node), reduction, node)
+
     def _call_l1_loss(self, args: list[Any], keywords: dict[str, Any], node: ast.AST) -> Any:
         pair, reduction = self._loss("", "l1_loss", args, keywords, node)
         return self._reduced(self.emit("abs", [self.emit("sub", pair, node)], node), reduction, node)
@@ -510,9 +589,14 @@ class Lowering:
     def close(self, result: Tensor) -> tuple[Layout, Stored]:
         """How the result is laid out and stored, now that everything is known."""
         axis = self.axis(None, None) if self._has_total else self.builder.axis
+        if self.builder.is_halved:
+            if axis is not None or result.extent != "full":
+                raise Refused("a reduction of halves")
+            return "half", "block"
         if axis is None:
             return "flat", "block"
         stored: dict[str, Stored] = {"full": "block", "keep": "keep", "drop": "one", "total": "one"}
+        stored["rowtotal"] = "rowsum" if self.builder.over_rows == "sum" else "rowmean"
         if result.extent not in stored:
             raise Refused("a result that depends on no input")
         if not self.builder.is_plain_total(result):

@@ -17,7 +17,8 @@ __all__ = ["Names", "kernel_name", "names_for"]
 
 _RESERVED = frozenset(
     {"tl", "triton", "torch", "nn", "self", "offsets", "mask", "row", "cols", "BLOCK", "t", "near"}
-    | {"out_ptr", "n_elements", "n_cols", "stride", "block", "out", "float", "tensor", "peak"}
+    | {"out_ptr", "n_elements", "n_cols", "stride", "half", "block", "out", "float", "tensor"}
+    | {"peak"}
 )
 _NOUNS = {
     "add": "added",
@@ -93,15 +94,15 @@ def names_for(graph: Graph, class_name: str, arguments: tuple[str, ...]) -> Name
         kernel[f"$p{index}"] = _fresh(number.name, taken)
         forward[f"$p{index}"] = number.text if number.is_float else f"float({number.text})"
         signature.append(kernel[f"$p{index}"])
-    flat = graph.layout in ("flat", "total")
+    flat = graph.layout in ("flat", "half", "total")
     own = {"$out": "out", "$n": "n_elements" if flat else "n_cols", "$s": "stride", "$b": "block"}
-    own["$m"] = "n_cols"
+    own |= {"$m": "n_cols", "$h": "half"}
     for placeholder, name in own.items():
         forward[placeholder] = _fresh(name, local)
         kernel[placeholder] = "out_ptr" if placeholder == "$out" else name
     signature += ["out_ptr", own["$n"]]
-    if graph.layout == "dim":
-        signature.append("stride")
+    if graph.layout in ("dim", "half"):
+        signature.append("stride" if graph.layout == "dim" else "half")
     if graph.has_columns:
         signature.append("n_cols")
     for index, value in enumerate(graph.constants):
@@ -130,7 +131,7 @@ def kernel_name(graph: Graph, class_name: str) -> str:
     return "_".join([*distinct[:4], "kernel"])
 
 
-_LOADS = frozenset({"load", "vec", "one", "float"})
+_LOADS = frozenset({"load", "first", "second", "vec", "one", "float"})
 
 
 def _values(graph: Graph, taken: set[str]) -> list[str]:

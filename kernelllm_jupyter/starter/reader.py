@@ -13,6 +13,8 @@ __all__ = ["SEPARATOR", "AnswerReader"]
 SEPARATOR = "---"
 
 _PLACEHOLDER = re.compile(r"\$(?:[a-z]+\d*)")
+#: The label of a step, at the beginning of a line; the model finds its place in the prompt by it.
+_LABEL = re.compile(r"@\d*")
 #: A placeholder that the next piece may continue.
 _OPEN_END = re.compile(r"\$[a-z]*\d*\Z")
 
@@ -69,7 +71,7 @@ class AnswerReader:
 
     def _certain(self, line: str) -> str:
         """The part of an unfinished line that later text cannot change."""
-        if not self._line and SEPARATOR.startswith(line):
+        if not self._line and (SEPARATOR.startswith(line) or _LABEL.fullmatch(line)):
             return ""
         found = _OPEN_END.search(line)
         return line[: found.start()] if found is not None else line
@@ -86,6 +88,8 @@ class AnswerReader:
 
     def _part(self, text: str) -> str:
         """``text`` restored, with the line's indentation where it begins one."""
+        if not self._line:
+            text = _LABEL.sub("", text, count=1) if text.startswith("@") else text
         if not text:
             return ""
         indent = "" if self._line else " " * (8 if self._in_forward else 4)

@@ -68,7 +68,7 @@ def _checks(trace: Trace, names: Names) -> Iterable[str]:
     graph = trace.graph
     for text, value in trace.assumptions:
         yield f"{_unless(text, value)}:"
-        message = f"this Triton kernel was written for {text} == {value}"
+        message = f"this Triton kernel was written for {_condition(text, value)}"
         yield f"    raise ValueError({message!r})"
     first, *others = graph.inputs
     mixed = "".join(f" or {other}.dtype != {first}.dtype" for other in others)
@@ -79,6 +79,9 @@ def _checks(trace: Trace, names: Names) -> Iterable[str]:
         yield f"{joined} = (tensor.contiguous() for tensor in torch.broadcast_tensors({joined}))"
     else:
         yield f"{first} = {first}.contiguous()"
+    if graph.layout == "half":
+        yield f"if {first}.shape[-1] % 2:"
+        yield f'    raise ValueError("the last dimension of {first} must be even")'
     yield from _weight_checks(graph, names, first)
 
 
@@ -90,6 +93,12 @@ def _weight_checks(graph: Graph, names: Names, first: str) -> Iterable[str]:
             yield f'    raise ValueError("{weight.text} must have one element per column")'
         elif weight.load == "full":
             yield f"{names.forward[f'$w{index}']} = {weight.text}.expand_as({first}).contiguous()"
+
+
+def _condition(text: str, value: str) -> str:
+    if value in ("True", "False"):
+        return text if value == "True" else f"not {text}"
+    return f"{text} == {value}"
 
 
 def _unless(text: str, value: str) -> str:

@@ -76,6 +76,9 @@ class Tracer:
         self.module: Environment = {}
         self._lowering: Lowering | None = None
         self._assumed: dict[str, str] = {}
+        self._chosen_in_init = False
+        self._changed: dict[int, Any] = {}
+        self._kept: list[Any] = []  # So that no identity in _changed is used twice.
         self._first_input: ast.expr = ast.Name("input", ast.Load())
 
     # -- the whole line -------------------------------------------------------------------------------
@@ -165,7 +168,9 @@ class Tracer:
         if not tensors:
             raise Refused("a forward without tensor arguments", forward)
         self._first_input = ast.Name(tensors[0].name, ast.Load())
-        self._lowering = Lowering(Builder(tensors, _broadcast([t.spec.shape for t in tensors])))
+        self._lowering = Lowering(
+            Builder(tensors, _broadcast([t.spec.shape for t in tensors])), self.assume
+        )
         return env
 
     # -- what evaluation asks for ---------------------------------------------------------------------
@@ -175,13 +180,33 @@ class Tracer:
             raise Refused("arithmetic on tensors outside forward", node)
         return self._lowering
 
-    def assume(self, value: Number, node: ast.AST) -> None:
+    def current(self, value: Any) -> Any:
+        """What ``value`` is now: operations in place are seen through every name of a tensor."""
+        while id(value) in self._changed:
+            value = self._changed[id(value)]
+        return value
+
+    def change(self, before: Any, after: Any) -> None:
+        """Note that ``before`` was changed in place to ``after``."""
+        if is_tensor(before) and before is not after:
+            self._kept.append(before)
+            self._changed[id(before)] = after
+
+    def assume(self, value: Number, node: ast.AST | None) -> None:
         """Note that the graph holds only while ``value`` is what it is now."""
-        if not value.free or not self.in_forward:
+        if not value.free:
             return
-        if value.node is None or value.value is None and not isinstance(value.node, ast.Attribute):
-            raise Refused(f"a choice by {ast.unparse(node)[:40]!r}", node)
+        if not self.in_forward:
+            self._chosen_in_init = True
+            return
+        if value.node is None or not value.known:
+            raise Refused("a choice that is not known before the call", node)
         self._assumed[ast.unparse(value.node)] = repr(value.value)
+
+    def assume_layer(self, path: ast.expr | None, text: str, value: str) -> None:
+        """Note what a submodule is, where a constructor argument chose it."""
+        if self._chosen_in_init and self.in_forward and path is not None:
+            self._assumed[text.format(ast.unparse(path))] = value
 
     def layer_weights(self, layer: Layer) -> dict[str, WeightRef]:
         return weights_of(layer)
@@ -197,11 +222,14 @@ class Tracer:
     def rank_of(self, value: Any, node: ast.AST) -> Number:
         shape = self.shape_of(value, node)
         path = ast.Attribute(value=self._first_input, attr="ndim", ctx=ast.Load())
-        return Number(path, None if shape.sizes is None else len(shape.sizes))
+        sizes = shape.sizes
+        return Number(path, None if sizes is None else len(sizes), known=sizes is not None)
 
     def index(self, owner: Any, node: ast.Subscript, env: Environment) -> Any:
         """``x[..., None]`` or ``x[:, None]`` after a reduction of the last dimension."""
         builder = self.lowering(node).builder
+        if isinstance(owner, WeightRef) and "None" in ast.unparse(node.slice):
+            return WeightRef(node, Spec(None))
         tensor = builder.tensor(owner, node)
         text = ast.unparse(node.slice)
         rank, axis = builder.rank, builder.axis
@@ -257,6 +285,15 @@ class Tracer:
         base = self._base(owner.cls)
         if base is not None:
             self._run_init(owner.owner, base, args, keywords, node)
+
+    def base_forward(
+        self, owner: Super, args: list[Any], keywords: dict[str, Any], node: ast.AST
+    ) -> Any:
+        base = self._base(owner.cls)
+        found = self.class_member(base, "forward") if base is not None else None
+        if not isinstance(found, ast.FunctionDef):
+            raise Refused("super().forward()", node)
+        return self.inline(Function(found, owner.owner), args, keywords, node)
 
     def _run_init(
         self,
@@ -323,7 +360,7 @@ class Tracer:
                 value = self.evaluate(defaults[name], closure)
                 env[name] = Number(None, value) if is_init and _is_setting(value) else value
             elif is_init:
-                env[name] = Number(None, None)
+                env[name] = Number(None, None, known=False)
             else:
                 raise Refused(f"a call without {name}", at)
         return env
@@ -396,16 +433,9 @@ class Tracer:
     def _AugAssign(self, node: ast.AugAssign, env: Environment) -> Any:
         before = self.evaluate(node.target, env)
         after = self.evaluate.binary(node.op, before, self.evaluate(node.value, env), node)
-        if is_tensor(before):
-            self._rebind(before, after, env)
+        self.change(before, after)
         self.assign(node.target, after, env)
         return _NOTHING
-
-    def _rebind(self, before: Any, after: Any, env: Environment) -> None:
-        """What was changed in place is seen through every name that it had."""
-        for name, value in list(env.items()):
-            if value is before:
-                env[name] = after
 
     def _Return(self, node: ast.Return, env: Environment) -> Any:
         return None if node.value is None else self.evaluate(node.value, env)
@@ -413,15 +443,7 @@ class Tracer:
     def _Expr(self, node: ast.Expr, env: Environment) -> Any:
         if isinstance(node.value, ast.Constant):
             return _NOTHING
-        result = self.evaluate(node.value, env)
-        call = node.value
-        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and is_tensor(result):
-            changed = call.func.value
-            if call.func.attr.endswith("_") and self.in_forward:
-                before = self.evaluate(changed, env)
-                if isinstance(before, Dotted):
-                    before = self.evaluate(call.args[0], env)
-                self._rebind(before, result, env)
+        self.evaluate(node.value, env)
         return _NOTHING
 
     def _If(self, node: ast.If, env: Environment) -> Any:

@@ -37,11 +37,14 @@ FUNCTIONS: dict[str, str] = {
     "eq": "eq input other",
     "erf": "erf input",
     "exp": "exp input",
+    "erfc": "erfc input",
     "exp2": "exp2 input",
     "expm1": "expm1 input",
     "floor": "floor input",
     "ge": "ge input other",
     "gt": "gt input other",
+    "floor_divide": "floor_divide input other",
+    "hypot": "hypot input other",
     "hardshrink": "hardshrink input lambd=0.5",
     "hardsigmoid": "hardsigmoid input _inplace=False",
     "hardswish": "hardswish input _inplace=False",
@@ -85,6 +88,7 @@ FUNCTIONS: dict[str, str] = {
     "tan": "tan input",
     "tanh": "tanh input",
     "tanhshrink": "tanhshrink input",
+    "trunc": "trunc input",
     "threshold": "threshold input threshold value _inplace=False",
     "where": "where condition input other",
 }
@@ -108,6 +112,7 @@ ALIASES: dict[str, str] = {
     "special.log_softmax": "log_softmax",
     "special.logsumexp": "logsumexp",
     "special.softmax": "softmax",
+    "fix": "trunc",
     "subtract": "sub",
     "swish": "silu",
     "true_divide": "div",
@@ -143,6 +148,10 @@ LAYERS: dict[str, str] = {
     "L1Loss": "l1_loss size_average=None reduce=None reduction='mean'",
     "SmoothL1Loss": "smooth_l1_loss size_average=None reduce=None reduction='mean' beta=1.0",
     "HuberLoss": "huber_loss reduction='mean' delta=1.0",
+    "BCEWithLogitsLoss": "binary_cross_entropy_with_logits reduction='mean'",
+    "BCELoss": "binary_cross_entropy reduction='mean'",
+    "GLU": "glu dim=-1",
+    "PairwiseDistance": "pairwise_distance p=2.0 eps=1e-6 keepdim=False",
     "CosineSimilarity": "cosine_similarity dim=1 eps=1e-8",
 }
 
@@ -159,7 +168,7 @@ BOOLEAN = frozenset({"gt", "ge", "lt", "le", "eq", "ne", "and", "or", "not"})
 COMPARISONS = frozenset({"gt", "ge", "lt", "le", "eq", "ne"})
 
 #: Methods that give back the same numbers in the layout and dtype that the wrapper deals with.
-UNCHANGED = frozenset({"contiguous", "clone", "detach", "requires_grad_"})
+UNCHANGED = frozenset({"contiguous", "detach", "requires_grad_"})
 
 #: Functions of ``math`` and ``numpy`` that are evaluated on known numbers.
 NUMERIC = frozenset(

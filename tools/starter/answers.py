@@ -65,7 +65,10 @@ POINTWISE: dict[str, tuple[str, ...]] = {
     ),
     "gt": ("{d} = {a} > {b}",),
     "hardshrink": ("{d} = tl.where(tl.abs({a}) <= {b}, 0.0, {a})",),
-    "hardsigmoid": ("{d} = tl.minimum(tl.maximum({a} + 3.0, 0.0), 6.0) / 6.0",),
+    "hardsigmoid": (
+        "t = tl.where({a} < -3.0, -3.0, {a})",
+        "{d} = tl.where(t > 3.0, 1.0, (t + 3.0) / 6.0)",
+    ),
     "hardswish": ("{d} = {a} * tl.minimum(tl.maximum({a} + 3.0, 0.0), 6.0) / 6.0",),
     "huber": (
         "t = tl.abs({a})",
@@ -124,7 +127,7 @@ POINTWISE: dict[str, tuple[str, ...]] = {
         "{d} = tl.where(t > {c}, {a}, tl.log(1.0 + tl.exp(t)) / {b})",
     ),
     "softshrink": (
-        "{d} = tl.where({a} > {b}, {a} - {b}, tl.where({a} < -{b}, {a} + {b}, 0.0))",
+        "{d} = tl.where({a} > {b}, {a} - {b}, tl.where({a} < -{b}, {a} + {b}, 0.0 * {a}))",
     ),
     "softsign": ("{d} = {a} / (1.0 + tl.abs({a}))",),
     "sqrt": ("{d} = tl.sqrt({a})",),
@@ -141,7 +144,8 @@ POINTWISE: dict[str, tuple[str, ...]] = {
         f"near = {{a}} * {_TANH}",
         "{d} = {a} - tl.where(t < 0.04, near, 2.0 * tl.sigmoid(2.0 * {a}) - 1.0)",
     ),
-    "threshold": ("{d} = tl.where({a} > {b}, {a}, {c})",),
+    "threshold": ("{d} = tl.where({a} <= {b}, {c}, {a})",),
+    "trunc": ("{d} = tl.where({a} < 0.0, tl.ceil({a}), tl.floor({a}))",),
     "where": ("{d} = tl.where({a}, {b}, {c})",),
 }
 
@@ -211,6 +215,8 @@ ROWWISE: dict[str, tuple[str, ...]] = {
 
 _LOADS = {
     "load": "{d} = tl.load({a} + offsets, mask=mask, other=0.0).to(tl.float32)",
+    "first": "{d} = tl.load({a} + offsets + row * $h, mask=mask, other=0.0).to(tl.float32)",
+    "second": "{d} = tl.load({a} + offsets + row * $h + $h, mask=mask, other=0.0).to(tl.float32)",
     "one": "{d} = tl.load({a}).to(tl.float32)",
 }
 _VEC = {
@@ -235,17 +241,19 @@ _PLACE = {
         "offsets = (row // $s) * $n * $s + cols * $s + row % $s",
     ),
 }
+_PLACE["half"] = (*_PLACE["flat"], "row = offsets // $h")
 _PLACE["total"] = _PLACE["flat"]
 _PLACE["tail"] = _PLACE["last"]
 
 
 def answer(graph: Graph) -> str:
-    """The answer that the model is to learn for ``graph``, with placeholders."""
-    flat = graph.layout in ("flat", "total")
+    """The answer that the model is to learn for ``graph``, with placeholders and step labels."""
+    flat = graph.layout in ("flat", "half", "total")
     lines = list(_PLACE[graph.layout])
     for index, step in enumerate(graph.steps):
         names = dict(zip("abc", step.operands, strict=False), d=f"$v{index}")
-        lines += [line.format(**names) for line in _template(step.operation, flat)]
+        first, *rest = (line.format(**names) for line in _template(step.operation, flat))
+        lines += [f"@{index}{first}", *rest]
     result = f"$v{len(graph.steps) - 1}"
     lines += _stored(graph, result)
     return "\n".join([*lines, "---", *_forward(graph)]) + "\n"
@@ -279,24 +287,30 @@ def _forward(graph: Graph) -> list[str]:
     arguments += [f"$w{i}" for i in range(len(graph.weights))]
     arguments += [f"$p{i}" for i in range(len(graph.numbers))]
     arguments += ["$out", "$n"]
-    if graph.layout == "dim":
-        arguments.append("$s")
+    if graph.layout in ("dim", "half"):
+        arguments.append("$s" if graph.layout == "dim" else "$h")
     if graph.has_columns:
         arguments.append("$m")
     passed = ", ".join(arguments)
-    if graph.layout in ("flat", "total"):
+    if graph.layout in ("flat", "half", "total"):
         columns = ["$m = $in0.shape[-1]"] if graph.has_columns else []
         launch = f"$k[(triton.cdiv($n, 1024),)](\n    {passed},\n    BLOCK=1024,\n)"
         if graph.layout == "flat":
             head = ["$out = torch.empty_like($in0)", "$n = $out.numel()"]
             return [*head, *columns, launch, "return $out"]
+        if graph.layout == "half":
+            shape = "(*$in0.shape[:-1], $in0.shape[-1] // 2)"
+            head = [f"$out = $in0.new_empty({shape})", "$n = $out.numel()", "$h = $out.shape[-1]"]
+            return [*head, launch, "return $out"]
         head = [
             "$n = $in0.numel()",
             "$out = $in0.new_empty(triton.cdiv($n, 1024), dtype=torch.float32)",
         ]
         whole = "$out.sum()" if graph.stored == "sum" else "($out.sum() / $n)"
         return [*head, *columns, launch, f"return {whole}.to($in0.dtype)"]
-    return [*_row_sizes(graph), f"$k[($in0.numel() // $n,)](\n    {passed},{_BLOCK})", "return $out"]
+    launch = f"$k[($in0.numel() // $n,)](\n    {passed},{_BLOCK})"
+    over_rows = {"rowsum": ".sum().to($in0.dtype)", "rowmean": ".mean().to($in0.dtype)"}
+    return [*_row_sizes(graph), launch, f"return $out{over_rows.get(graph.stored, '')}"]
 
 
 _BLOCK = "\n    BLOCK=$b,\n    num_warps=min(max($b // 256, 1), 16),\n"
@@ -312,9 +326,13 @@ def _row_sizes(graph: Graph) -> list[str]:
         ("tail", "keep"): "$in0.shape[:$dim] + (1,) * $count",
     }
     counts = {"last": "$in0.shape[-1]", "dim": "$in0.shape[$dim]", "tail": "$in0.shape[$dim:].numel()"}
-    block = graph.stored == "block"
-    shape = None if block else shapes[graph.layout, graph.stored]
-    lines = ["$out = torch.empty_like($in0)" if block else f"$out = $in0.new_empty({shape})"]
+    if graph.stored == "block":
+        lines = ["$out = torch.empty_like($in0)"]
+    elif graph.stored in ("rowsum", "rowmean"):
+        shape = shapes[graph.layout, "one"]
+        lines = [f"$out = $in0.new_empty({shape}, dtype=torch.float32)"]
+    else:
+        lines = [f"$out = $in0.new_empty({shapes[graph.layout, graph.stored]})"]
     lines.append(f"$n = {counts[graph.layout]}")
     if graph.layout == "dim":
         lines.append("$s = $in0.shape[$dim:][1:].numel()")

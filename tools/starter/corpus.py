@@ -39,8 +39,8 @@ from kernelllm_jupyter.values import Problem
 
 __all__ = ["FAMILIES", "Example", "draw", "held", "pairs_of"]
 
-FAMILIES = ("pointwise", "graph", "reduction", "softmax", "norm", "loss")
-_WEIGHTS = (20, 24, 22, 11, 16, 7)
+FAMILIES = ("pointwise", "graph", "reduction", "softmax", "norm", "loss", "gate")
+_WEIGHTS = (20, 24, 22, 11, 15, 8, 3)
 _ARGUMENTS = (
     "x y z a b c input inp tensor feat features hidden h src left right lhs rhs query key value "
     "state signal other residual skip gate t u w p q emb tokens acts logits img pred target "
@@ -76,7 +76,7 @@ def pairs_of(graph: Graph) -> set[tuple[str, str]]:
         for operand in step.operands:
             if operand.startswith("$v"):
                 source = graph.steps[int(operand[2:])].operation
-                if source not in ("load", "vec", "one", "float"):
+                if source not in ("load", "first", "second", "vec", "one", "float"):
                     found.add((source, step.operation))
     return found
 
@@ -272,6 +272,7 @@ class Writer:
             "softmax": self.softmax,
             "norm": self.norm,
             "loss": self.loss,
+            "gate": self.gate,
         }
         result = family_of[family](first)
         self.lines.append(f"return {result.text}")
@@ -279,8 +280,8 @@ class Writer:
 
     def inputs(self, family: str) -> None:
         count = self.rng.choice([1, 1, 1, 2, 2, 3])
-        if family == "loss":
-            count = 2
+        if family in ("loss", "gate"):
+            count = 2 if family == "loss" else 1
         self.arguments = [self.fresh(_ARGUMENTS) for _ in range(count)]
         rank = self.rng.choice([1, 2, 2, 2, 3, 4] if family in ("pointwise", "graph") else [2, 2, 2, 3, 4])
         sizes = [3, 4, 5, 7, 8, 12, 16, 17, 24, 32, 33]
@@ -430,11 +431,38 @@ class Writer:
             self.init.append(f"self.{attribute} = {form.replace('{c}', self.constant()).replace('{r}', reduced)}")
             return _Value(f"self.{attribute}({value.text}, {other.text})")
         value = self.chain(value, self.rng.choice([0, 0, 1, 2]))
+        if form == "compose" and len(self.shape) > 1:
+            return self.loss_of_rows(value, other, reduced)
         if "{red}" in form or "{r}" in form:
             text = form.replace("{red}", reduced).replace("{r}", reduced).replace("{c}", self.constant())
             return _Value(self.spell((text,), v=value.text, o=other.text))
         value = self.gather(self.chain(self.binary(value, other), self.rng.choice([0, 1, 2])))
         return _Value(self.spell((f"torch.{reduced}({{v}})", f"{{V}}.{reduced}()"), v=value.text))
+
+    def loss_of_rows(self, value: _Value, other: _Value, reduced: str) -> _Value:
+        """One number per row, then the sum or mean of the rows."""
+        self.choose_dim()
+        value = self.gather(self.chain(self.binary(value, other), self.rng.choice([0, 1, 2])))
+        form = self.spell(REDUCTIONS[self.rng.choice(list(REDUCTIONS))], v=value.text)
+        rows = _Value(form.replace("D", self.dim).replace("[K]", ""), "drop")
+        self.values = []
+        rows = self.chain(rows, self.rng.choice([0, 1, 2]))
+        text = self.spell((f"torch.{reduced}({{v}})", f"{{V}}.{reduced}()"), v=rows.text)
+        return _Value(self.rng.choice(["{}", "{}", "-{}"]).format(text))
+
+    def gate(self, value: _Value) -> _Value:
+        """The halves of the last dimension, one gating the other."""
+        self.shape[-1] += self.shape[-1] % 2
+        self.values = []
+        if self.chance(0.25):
+            value = _Value(self.spell(("F.glu({v}, dim=-1)", "F.glu({v})"), v=value.text))
+            return self.chain(value, self.rng.choice([0, 1, 2]))
+        first, second = self.fresh(_LOCALS), self.fresh(_LOCALS)
+        form = self.rng.choice(["{v}.chunk(2, dim=-1)", "torch.chunk({v}, 2, dim=-1)"])
+        self.lines.append(f"{first}, {second} = {form.replace('{v}', value.text)}")
+        left = self.chain(_Value(first, "full", True), self.rng.choice([0, 0, 1, 2]))
+        right = self.chain(_Value(second, "full", True), self.rng.choice([0, 1, 1, 2]))
+        return self.chain(self.binary(left, right), self.rng.choice([0, 0, 1]))
 
     # -- layout -----------------------------------------------------------------------------------------
 

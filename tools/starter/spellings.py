@@ -39,6 +39,7 @@ UNARY: dict[str, tuple[str, ...]] = {
     "tanh": ("torch.tanh({v})", "{V}.tanh()", "F.tanh({v})"),
     "tanhshrink": ("F.tanhshrink({v})",),
     "floor": ("torch.floor({v})",),
+    "trunc": ("torch.trunc({v})",),
     "ceil": ("torch.ceil({v})",),
     "log": ("torch.log({v})",),
     "log2": ("torch.log2({v})",),
@@ -204,6 +205,10 @@ LOSSES = (
     "torch.{red}(torch.clamp({c} - {V} * {O}, min=0))",
     "torch.{red}(F.softplus(-{V} * {O}))",
     "compose",
+    "compose",
+    "plain",
+    "F.binary_cross_entropy_with_logits({v}, {o})",
+    "nn.BCEWithLogitsLoss(reduction='{r}')",
 )
 
 NORM_LAYERS = (

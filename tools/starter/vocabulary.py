@@ -19,7 +19,7 @@ from kernelllm_jupyter.starter.graph import LIMITS
 __all__ = ["BOS", "EOS", "PAD", "build", "fragments"]
 
 PAD, BOS, EOS = "<|pad|>", "<|bos|>", "<|eos|>"
-_INDEXED = re.compile(r"(\$(?:v|in|w|p|c)\d+)")
+_INDEXED = re.compile(r"(@\d+|\$(?:v|in|w|p|c)\d+)")
 
 
 def fragments(text: str) -> list[str]:
@@ -46,7 +46,8 @@ def build(folder: pathlib.Path, examples: int = 12_000, least: int = 3) -> PreTr
         counts.update(fragments(example.prompt))
         counts.update(fragments(example.answer))
     placeholders = [f"${kind}{i}" for kind, most in LIMITS.items() for i in range(most)]
-    placeholders += ["$out", "$n", "$s", "$m", "$b", "$k", "$dim", "$count"]
+    placeholders += [f"@{i}" for i in range(LIMITS["v"])]
+    placeholders += ["$out", "$n", "$s", "$m", "$b", "$h", "$k", "$dim", "$count"]
     mined = sorted(text for text, count in counts.items() if count >= least)
     pieces = placeholders + [text for text in mined if text not in placeholders and len(text) > 1]
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
