@@ -14,8 +14,8 @@ from typing import Generic, Protocol, TypeVar
 
 __all__ = ["Batcher"]
 
-#: How long the first completion of a prompt waits for others: k of them arrive within this.
-GATHER_S = 0.004
+#: How long a completion waits for others of its prompt when none is seen coming, and at most.
+GATHER_S = 0.001
 GATHER_AT_MOST_S = 0.025
 MAX_BATCH = 16
 MAX_SIDE_BY_SIDE = 4
@@ -35,11 +35,23 @@ class Batcher(Generic[T]):
     def __init__(self, decode: Callable[[Sequence[T]], None]):
         self._decode = decode
         self._waiting: list[T] = []
+        self._coming: set[object] = set()
         self._arrived = threading.Condition()
         self._slots = threading.Semaphore(MAX_SIDE_BY_SIDE)
         self._busy = 0
         self._thread = threading.Thread(target=self._run, name="batcher", daemon=True)
         self._thread.start()
+
+    def expect(self, visitor: object) -> None:
+        """Say that ``visitor`` may be about to submit: a batch waits a moment for it."""
+        with self._arrived:
+            self._coming.add(visitor)
+
+    def settle(self, visitor: object) -> None:
+        """Say that ``visitor`` has submitted, or will not."""
+        with self._arrived:
+            self._coming.discard(visitor)
+            self._arrived.notify()
 
     def submit(self, item: T) -> None:
         with self._arrived:
@@ -64,10 +76,9 @@ class Batcher(Generic[T]):
                 self._arrived.wait()
             until = time.monotonic() + GATHER_AT_MOST_S
             seen = 0
-            # Go on as soon as nobody came for a moment: one completion waits 4 ms, not 25.
-            while seen != len(self._waiting) and time.monotonic() < until:
+            while (self._coming or seen != len(self._waiting)) and time.monotonic() < until:
                 seen = len(self._waiting)
-                self._arrived.wait_for(lambda: False, timeout=GATHER_S)
+                self._arrived.wait(GATHER_S)
             prompt = self._waiting[0].prompt
             batch = [item for item in self._waiting if item.prompt == prompt][:MAX_BATCH]
             self._waiting = [item for item in self._waiting if item not in batch]

@@ -33,7 +33,7 @@ __all__ = ["Reply", "Sink", "decode_batch", "reply_for"]
 
 DEFAULT_MAX_NEW_TOKENS = 2048
 #: Text is handed on at most this often: faster models send several tokens at once.
-EMIT_EVERY_S = 0.008
+EMIT_EVERY_S = 0.016
 
 
 class Sink(Protocol):

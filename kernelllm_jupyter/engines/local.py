@@ -110,9 +110,17 @@ class LocalEngine:
         wanted = {name: value for name, value in asdict(sampling).items() if value is not None}
         return {**self._request("generate"), "prompt": prompt, "sampling": wanted}
 
-    def connect_running(self) -> Channel | None:
-        """A connection to the process where it is up, without waiting for anything else."""
-        return _connect(self._files())
+    def send_running(self, request: Message) -> Channel | None:
+        """A connection on which ``request`` was sent, or None where nobody listens.
+
+        Does not wait for the greeting: several requests of one prompt are to arrive together.
+        """
+        try:
+            channel = Channel.connect(self._files().socket, GREET_WITHIN_S)
+            channel.send(request)
+        except OSError:
+            return None
+        return channel
 
     def connect(self, report: ProgressCallback) -> Channel:
         """A connection to the process, which is started if none is alive.
@@ -243,9 +251,8 @@ class LocalCompletion:
         self._request = engine.request(prompt, sampling)
         self._lock = threading.Lock()
         self._closed = False
-        self._channel = engine.connect_running()
-        if self._channel is not None:
-            self._channel.send(self._request)
+        self._channel = engine.send_running(self._request)
+        self._greeted = False
 
     def __iter__(self) -> Iterator[str]:
         return self
@@ -278,14 +285,21 @@ class LocalCompletion:
             channel.close()
 
     def _open_channel(self) -> Channel:
-        if self._channel is None:
+        """The connection, greeted; made anew where the process left before it took the request."""
+        channel = self._channel
+        if self._greeted and channel is not None:
+            return channel
+        if channel is None or not _greets(channel):
+            if self._closed:
+                raise EngineError("closed")
             channel = self._engine.connect(_ignore)
             channel.send(self._request)
             with self._lock:
                 self._channel = channel
                 if self._closed:
                     channel.close()
-        return self._channel
+        self._greeted = True
+        return channel
 
     def _end(self, finish: FinishReason) -> None:
         with self._lock:
@@ -313,27 +327,44 @@ def _connect(files: ServerFiles) -> Channel | None:
     except OSError:
         return None
     try:
-        if channel.peer_uid() not in (None, os.getuid()):
-            raise EngineError(f"{files.socket} belongs to another user; it is not used.")
-        hello = channel.receive(GREET_WITHIN_S)
-    except ChannelClosed:
+        if _greets(channel):
+            return channel
+    except _OlderServer:
         channel.close()
+        _stop(files)
         return None
     except BaseException:
         channel.close()
         raise
+    channel.close()
+    return None
+
+
+class _OlderServer(EngineError):
+    """The process speaks a protocol from before this version: it is to make way."""
+
+
+def _greets(channel: Channel) -> bool:
+    """Whether a model process that can be used is at the other end; false where it is leaving."""
+    if channel.peer_uid() not in (None, os.getuid()):
+        raise EngineError("The model process belongs to another user; it is not used.")
+    try:
+        hello = channel.receive(GREET_WITHIN_S)
+    except ChannelClosed:
+        return False
     spoken = hello.get("protocol") if hello else None
     if spoken == PROTOCOL:
-        return channel
-    channel.close()
+        return True
     if isinstance(spoken, int) and spoken > PROTOCOL:
         raise EngineError(
             "The model process belongs to a newer kernelllm-jupyter than this one: restart this "
             "Jupyter kernel, or end the process with `%kernelllm stop`."
         )
-    if spoken is not None:
-        _stop(files)
-    return None
+    if hello is None:
+        return False
+    raise _OlderServer(
+        "The model process belongs to an older kernelllm-jupyter; run the cell again to replace it."
+    )
 
 
 def _inspect(files: ServerFiles) -> dict[str, Any] | None:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kernelllm_jupyter.engines import LoadProgress
+from kernelllm_jupyter.engines.batching import Batcher
 from kernelllm_jupyter.engines.wire import PROTOCOL, Channel, ChannelClosed, Message, peer_uid
 from kernelllm_jupyter.errors import EngineError
 from kernelllm_jupyter.values import FinishReason, Sampling
@@ -53,7 +54,7 @@ class ModelServer:
         self._steps: list[LoadProgress] = []
         self._loaded: LoadedModel | None = None
         self._failure: Message | None = None
-        self._batcher: Any = None
+        self._batcher: Batcher[Reply] = Batcher(self._decode)
         self._connections: set[Channel] = set()
         self.leaving = threading.Event()
 
@@ -74,14 +75,12 @@ class ModelServer:
 
         folder = fetch(self._arguments.path, self._report)
         self._report(LoadProgress("starting", "Importing PyTorch and transformers"))
-        from kernelllm_jupyter.engines.batching import Batcher
         from kernelllm_jupyter.engines.loading import load_checkpoint
 
         self._report(LoadProgress("load", f"Loading {self._name}"))
         loaded = load_checkpoint(folder, self._arguments.device, self._arguments.dtype)
         with self._changed:
             self._loaded = loaded
-            self._batcher = Batcher(self._decode)
             where = "GPU" if loaded.device.startswith("cuda") else loaded.device.upper()
             self._steps.append(
                 LoadProgress("ready", f"{self._name} is ready ({where}, {loaded.dtype})")
@@ -120,12 +119,15 @@ class ModelServer:
             traceback.print_exc()
             self._try_send(channel, _error("EngineError", _in_words(error)))
         finally:
+            self._batcher.settle(channel)
             with self._changed:
                 self._connections.discard(channel)
             channel.close()
 
     def _answer(self, channel: Channel, request: Message) -> None:
         operation = request.get("op")
+        if operation != "generate":
+            self._batcher.settle(channel)
         if operation == "status":
             channel.send({"status": self.status()})
         elif operation == "stop":
@@ -183,6 +185,7 @@ class ModelServer:
             channel.send(_error(type(error).__name__, str(error)))
             return
         self._batcher.submit(reply)
+        self._batcher.settle(channel)
         try:
             # The client says nothing more: what comes is the end of the connection.
             spoke = time.monotonic()
@@ -235,7 +238,7 @@ class ModelServer:
                 "dtype": loaded.dtype if loaded else self._arguments.dtype,
                 "parameters": loaded.parameters if loaded else None,
                 "memory_bytes": _memory_bytes(loaded),
-                "streams": self._batcher.busy if self._batcher else 0,
+                "streams": self._batcher.busy,
                 "up_s": round(time.time() - self._started, 1),
                 "idle_exit_s": self._idle_s,
             }
@@ -261,6 +264,7 @@ class ModelServer:
                 accepted.close()
                 continue
             channel = Channel(accepted)
+            self._batcher.expect(channel)
             threading.Thread(target=self.serve, args=(channel,), daemon=True).start()
 
     def _look_around(self, path: Path, own: tuple[int, int] | None) -> None:
