@@ -134,7 +134,11 @@ class _Run:
         assert translation is not None
         if self._request.benchmark:
             translation = self._time(translation)
-        self._settle(stage="done", message="" if translation.verdict else "Not checked")
+        message = "" if translation.verdict else "Not checked"
+        if not translation.code:
+            name = self._request.into
+            message = f"The reply holds no code; {name}.candidate.text has what the model wrote"
+        self._settle(stage="done", message=message)
         return translation
 
     def _time(self, translation: Translation) -> Translation:
