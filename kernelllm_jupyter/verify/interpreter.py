@@ -19,6 +19,7 @@ from kernelllm_jupyter.verify import (
     interpreter_bounds,
     interpreter_libdevice,
     interpreter_reduce,
+    triton_versions,
 )
 from kernelllm_jupyter.verify.audit import Launches
 
@@ -30,6 +31,7 @@ def install(launches: Launches) -> None:
     # Overflow checks triple the cost of integer arithmetic and change no result.
     tri.interpreter_builder.options = tri.InterpreterOptions(sanitize_overflow=False)
     numpy.seterr(all="ignore")
+    triton_versions.mend()
     fake_driver.install()
     _watch_launches(launches)
     _try_every_configuration(launches)

@@ -14,6 +14,8 @@ import numpy
 import triton.language as tl
 import triton.runtime.interpreter as tri
 
+from kernelllm_jupyter.verify.triton_versions import reduced
+
 __all__ = ["install"]
 
 Arrays = list[Any]
@@ -52,7 +54,7 @@ def _moved(inputs: Any, axis: int) -> tuple[Arrays, list[Any]]:
 def _reduce(original: Callable[..., Any]) -> Callable[..., Any]:
     def generic_reduce(self: Any, inputs: Any) -> Any:
         try:
-            return _reduce_slices(self, inputs)
+            return reduced(_reduce_slices(self, inputs))
         except Exception:
             # A combine function that branches on its values takes single elements only.
             return original(self, inputs)
