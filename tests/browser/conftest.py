@@ -10,6 +10,8 @@ import json
 import os
 import re
 import shutil
+import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -44,6 +46,29 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     report = yield
     item.stash.setdefault(reports, {})[report.when] = report
     return report
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_runtime_folder() -> Iterator[None]:
+    """Model processes of the tests live in a folder of their own, and end with them."""
+    # A short path: that of a Unix socket may have at most 107 bytes.
+    folder = tempfile.mkdtemp(prefix="kllm-")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_RUNTIME_DIR", folder)
+        yield
+        from kernelllm_jupyter.engines.local import stop_all
+
+        stop_all()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def endless_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint with random weights: it writes nonsense until it has no tokens left."""
+    sys.path.append(str(ROOT / "tests" / "python"))
+    from engine_fixtures import make_checkpoint
+
+    return make_checkpoint(tmp_path_factory.mktemp("endless"), context=4096)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,337 @@
+"""The whole line in a browser: a PyTorch cell, one click or one run, a verified Triton cell below.
+
+With the bundled starter model, and nothing in between replaced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from notebook_page import NotebookPage
+from servers import Server
+
+Open = Callable[..., NotebookPage]
+
+LOAD = "%load_ext kernelllm_jupyter"
+MODULE = '''\
+import torch
+import torch.nn as nn
+
+
+class Model(nn.Module):
+    """A scaled rectifier."""
+
+    def forward(self, x):
+        return torch.relu(x) * 2.5
+
+
+def get_inputs():
+    return [torch.randn(4, 33)]
+'''
+MAGIC = f"%%kernelllm\n{MODULE}"
+
+#: The generated cell is there and its check has ended.
+CHECKED = "text => document.querySelector('.kllm-panel .kllm-verdict')?.textContent.includes(text)"
+
+
+@pytest.fixture(params=["lab", "notebook7"])
+def server(request: pytest.FixtureRequest) -> Server:
+    found: Server = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture
+def translated(lab: Server, open_notebook: Open) -> NotebookPage:
+    """A notebook with a translated cell (1) and its verified Triton cell (2)."""
+    page = open_notebook(lab, [LOAD, MAGIC, "after = 1"])
+    page.run(0)
+    page.run(1)
+    wait_for_verdict(page, "Correct")
+    return page
+
+
+def wait_for_verdict(page: NotebookPage, words: str) -> None:
+    page.page.wait_for_function(CHECKED, arg=words)
+
+
+def assert_translated(page: NotebookPage, at: int) -> None:
+    """Cell ``at + 1`` holds what was made of cell ``at``, whole."""
+    code = page.source(at + 1)
+    assert "@triton.jit" in code
+    assert "class ModelNew" in code
+    compile(code, "generated", "exec")
+    assert page.mark(at + 1)["source_cell"] == page.ask("return cells[arg].id", at)
+
+
+# --- running the magic -------------------------------------------------------------------------
+
+
+def test_run_all_in_a_fresh_kernel_translates_and_proves(
+    server: Server, open_notebook: Open
+) -> None:
+    page = open_notebook(server, [LOAD, MAGIC, "after = 1"])
+    page.command("notebook:run-all-cells")
+    page.wait_until_ran(-1)
+    wait_for_verdict(page, "Correct")
+    assert len(page.sources()) == 4
+    assert_translated(page, 1)
+    # Generated code is the user's to run.
+    assert page.ask("return cells[2].execution_count") is None
+
+
+def test_the_generated_cell_runs(translated: NotebookPage) -> None:
+    translated.run(2)
+    assert translated.ask("return cells[2].getOutputs().length") == 0
+
+
+def test_translating_again_replaces_the_code(translated: NotebookPage) -> None:
+    translated.ask("cells[1].setSource(cells[1].source.replace('2.5', '3.5'))")
+    translated.run(1)
+    assert len(translated.sources()) == 4
+    assert_translated(translated, 1)
+    assert "3.5" in translated.source(2)
+    assert "2.5" not in translated.source(2)
+
+
+def test_the_generated_code_is_one_undo_step(translated: NotebookPage) -> None:
+    translated.cell(2).locator(".cm-content").click()
+    translated.page.keyboard.press("Control+z")
+    translated.wait("return cells[2].source === ''")
+
+
+def test_a_restart_of_the_kernel_leaves_everything_usable(translated: NotebookPage) -> None:
+    translated.ask("await panel.sessionContext.session.kernel.restart()")
+    translated.wait_for_kernel()
+    translated.run(0)
+    translated.run(1)
+    wait_for_verdict(translated, "Correct")
+    assert len(translated.sources()) == 4
+    assert_translated(translated, 1)
+
+
+# --- the button --------------------------------------------------------------------------------
+
+
+def click_cell_toolbar(page: NotebookPage) -> None:
+    button = page.cell(0).locator(".jp-cell-toolbar [data-command='kernelllm:translate']")
+    button.click()
+
+
+def click_notebook_toolbar(page: NotebookPage) -> None:
+    page.page.locator(".jp-NotebookPanel-toolbar").get_by_text("Translate cell").click()
+
+
+def click_context_menu(page: NotebookPage) -> None:
+    page.cell(0).locator(".cm-content").click(button="right")
+    page.page.locator(".lm-Menu").get_by_text("Translate cell").click()
+
+
+def press_shortcut_while_editing(page: NotebookPage) -> None:
+    page.cell(0).locator(".cm-content").click()
+    page.page.keyboard.press("Control+Alt+Enter")
+
+
+def press_shortcut_in_command_mode(page: NotebookPage) -> None:
+    page.cell(0).locator(".cm-content").click()
+    page.page.keyboard.press("Escape")
+    page.page.keyboard.press("Control+Alt+Enter")
+
+
+def pick_from_palette(page: NotebookPage) -> None:
+    page.cell(0).locator(".cm-content").click()
+    page.page.keyboard.press("Control+Shift+C")
+    page.page.keyboard.type("Translate cell")
+    page.page.locator(".lm-CommandPalette-item[data-command='kernelllm:translate']").click()
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        click_cell_toolbar,
+        click_notebook_toolbar,
+        click_context_menu,
+        press_shortcut_while_editing,
+        press_shortcut_in_command_mode,
+        pick_from_palette,
+    ],
+)
+def test_one_click_on_a_plain_cell_does_it_all(
+    ask: Callable[[NotebookPage], None], lab: Server, open_notebook: Open
+) -> None:
+    page = open_notebook(lab, [MODULE, "after = 1"])
+    page.select(0)
+    ask(page)
+    wait_for_verdict(page, "Correct")
+    assert len(page.sources()) == 3
+    assert_translated(page, 0)
+    assert page.source(0) == MODULE
+
+
+def test_the_button_works_in_notebook_7(notebook7: Server, open_notebook: Open) -> None:
+    page = open_notebook(notebook7, [MODULE])
+    page.select(0)
+    click_cell_toolbar(page)
+    wait_for_verdict(page, "Correct")
+    assert_translated(page, 0)
+
+
+def test_the_button_runs_a_cell_that_has_the_magic(lab: Server, open_notebook: Open) -> None:
+    page = open_notebook(lab, [LOAD, MAGIC])
+    page.run(0)
+    page.select(1)
+    page.command("kernelllm:translate")
+    wait_for_verdict(page, "Correct")
+    page.wait_until_ran(1)
+    assert_translated(page, 1)
+
+
+def test_clicking_again_while_it_runs_changes_nothing(lab: Server, open_notebook: Open) -> None:
+    page = open_notebook(lab, [MODULE])
+    page.select(0)
+    for _ in range(3):
+        page.command("kernelllm:translate")
+    wait_for_verdict(page, "Correct")
+    page.wait("return cells[0].executionState === 'idle'")
+    assert len(page.sources()) == 2
+
+
+def test_the_cell_shows_that_it_is_running(lab: Server, open_notebook: Open) -> None:
+    page = open_notebook(lab, [MODULE])
+    page.select(0)
+    page.command("kernelllm:translate")
+    page.cell(0).locator(".jp-InputPrompt").get_by_text("[*]:").wait_for()
+    wait_for_verdict(page, "Correct")
+    page.cell(0).locator(".jp-InputPrompt").get_by_text("[ ]:").wait_for()
+
+
+def test_other_cells_have_no_button(lab: Server, open_notebook: Open) -> None:
+    text = {"cell_type": "markdown", "source": "# Text"}
+    page = open_notebook(lab, ["x = 1", text])
+    in_cell = ".jp-cell-toolbar [data-command='kernelllm:translate']"
+    in_toolbar = page.page.locator(".jp-NotebookPanel-toolbar [data-command='kernelllm:translate']")
+    page.select(0)
+    page.cell(0).locator(in_cell).wait_for()
+    assert in_toolbar.get_attribute("aria-disabled") == "false"
+    page.select(1)
+    page.cell(1).locator(".jp-cell-toolbar").wait_for()
+    page.page.locator(
+        ".jp-NotebookPanel-toolbar [data-command='kernelllm:translate'][aria-disabled='true']"
+    ).wait_for()
+    assert not page.cell(1).locator(in_cell).is_visible()
+
+
+def test_a_cell_without_a_module_gets_a_clear_message(lab: Server, open_notebook: Open) -> None:
+    page = open_notebook(lab, ["x = 1", ""])
+    for at in (0, 1):
+        page.select(at)
+        page.command("kernelllm:translate")
+        page.cell(at).locator(".jp-OutputArea-output").wait_for()
+        page.wait("return cells[arg].executionState === 'idle'", at)
+        shown = page.cell(at).locator(".jp-OutputArea").inner_text()
+        assert "Traceback" not in shown
+        assert shown.strip()
+    assert page.sources() == ["x = 1", ""]
+
+
+def test_a_kernel_without_the_package_says_how_to_get_it(lab: Server, open_notebook: Open) -> None:
+    absent = """\
+import sys
+class Absent:
+    def find_spec(name, path=None, target=None):
+        if name == "kernelllm_jupyter":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Absent)"""
+    page = open_notebook(lab, [absent, MODULE])
+    page.run(0)
+    page.select(1)
+    page.command("kernelllm:translate")
+    page.cell(1).get_by_text("%pip install kernelllm-jupyter").wait_for()
+    assert "Traceback" not in page.cell(1).inner_text()
+
+
+def test_without_a_kernel_a_message_says_so(server: Server, open_notebook: Open) -> None:
+    page = open_notebook(server, [MODULE])
+    page.ask("await panel.sessionContext.shutdown()")
+    page.wait("return !panel.sessionContext.session?.kernel")
+    page.select(0)
+    page.command("kernelllm:translate")
+    page.page.get_by_text("This notebook has no Jupyter kernel.").wait_for()
+    assert page.sources() == [MODULE]
+
+
+# --- the panel ---------------------------------------------------------------------------------
+
+
+def test_check_speaks_of_the_cell_as_edited(translated: NotebookPage) -> None:
+    check = translated.page.locator(".kllm-panel").get_by_text("Check", exact=True)
+    generated = translated.source(2)
+    translated.ask("cells[2].setSource(arg)", generated.replace("2.5", "2.6"))
+    check.click()
+    wait_for_verdict(translated, "Not correct")
+    translated.ask("cells[2].setSource(arg)", generated)
+    check.click()
+    wait_for_verdict(translated, "Correct")
+
+
+def test_benchmark_without_a_gpu_explains_itself(translated: NotebookPage) -> None:
+    translated.page.locator(".kllm-panel").get_by_text("Benchmark", exact=True).click()
+    translated.page.locator(".kllm-panel .kllm-timing").get_by_text("GPU").wait_for()
+
+
+def test_the_panel_lives_on_after_a_reload(translated: NotebookPage) -> None:
+    translated.ask("await panel.context.save()")
+    translated.reload()
+    wait_for_verdict(translated, "Correct")
+    translated.page.locator(".kllm-panel").get_by_text("Check", exact=True).click()
+    wait_for_verdict(translated, "Correct")
+
+
+def test_the_panel_stays_readable_without_its_kernel(server: Server, open_notebook: Open) -> None:
+    page = open_notebook(server, [LOAD, MAGIC])
+    page.run(0)
+    page.run(1)
+    wait_for_verdict(page, "Correct")
+    page.ask("await panel.context.save()")
+    page.ask("await panel.sessionContext.shutdown()")
+    page.reload()
+    fixed = page.page.locator(".kllm-output .kllm-report .kllm-verdict")
+    fixed.get_by_text("Correct").wait_for()
+    assert page.page.locator(".kllm-panel").count() == 0
+    assert "model not found" not in page.cell(1).inner_text()
+
+
+def test_the_panel_of_an_untrusted_notebook_is_static_and_sanitised(
+    lab: Server, open_notebook: Open, translated: NotebookPage
+) -> None:
+    translated.ask("await panel.context.save()")
+    saved = (lab.folder / translated.name).read_text()
+    evil = saved.replace('kllm-status\\">', 'kllm-status\\"><img src=x onerror=hurt()>')
+    assert evil != saved
+    (lab.folder / "untrusted.ipynb").write_text(evil)
+    page = open_notebook(lab, name="untrusted.ipynb")
+    page.page.locator(".kllm-output .kllm-verdict").get_by_text("Correct").wait_for()
+    assert page.page.locator(".kllm-output [onerror]").count() == 0
+    assert page.page.locator(".kllm-panel").count() == 0
+
+
+# --- stopping ----------------------------------------------------------------------------------
+
+
+def test_stop_keeps_the_text_and_leaves_everything_usable(
+    lab: Server, open_notebook: Open, endless_model: Path
+) -> None:
+    endless = f"%%kernelllm -m {endless_model} --no-check --temperature 0 --max-new-tokens 3000"
+    page = open_notebook(lab, [LOAD, f"{endless}\n{MODULE}", MAGIC])
+    page.run(0)
+    page.start(1)
+    page.wait("return cells.length === 4 && cells[2].source.length > 20")
+    page.page.locator(".kllm-panel button.kllm-stop").click()
+    page.wait_until_ran(1)
+    partial = page.source(2)
+    assert len(partial) > 20
+    assert "Stopped" in page.cell(1).inner_text()
+    page.run(3)
+    assert_translated(page, 3)
+    assert page.source(2) == partial
