@@ -15,6 +15,8 @@ import sysconfig
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -42,7 +44,7 @@ GREET_WITHIN_S = 10.0
 #: The process sends a sign of life every 5 s.
 SILENT_AT_MOST_S = 60.0
 SLICE_S = 0.5
-STOP_WITHIN_S = 5.0
+STOP_WITHIN_S = 3.0
 
 
 class LocalEngine:
@@ -68,7 +70,7 @@ class LocalEngine:
         self._dtype = dtype or "auto"
         self._idle_s = idle_s
         self._runtime_dir = runtime_dir
-        self._endings: dict[int, int] = {}
+        self._endings: dict[int | None, Future[int]] = {}
 
     # --- the Engine protocol -------------------------------------------------------------------
 
@@ -78,7 +80,7 @@ class LocalEngine:
         self._check_folder()
         channel = self.connect(report)
         try:
-            channel.send(self._request("load"))
+            _send(channel, self._request("load"))
             while True:
                 message = self.receive(channel)
                 if "progress" in message:
@@ -117,8 +119,12 @@ class LocalEngine:
         """
         try:
             channel = Channel.connect(self._files().socket, GREET_WITHIN_S)
-            channel.send(request)
         except OSError:
+            return None
+        try:
+            _send(channel, request)
+        except ChannelClosed:
+            channel.close()
             return None
         return channel
 
@@ -162,10 +168,14 @@ class LocalEngine:
             try:
                 message = channel.receive(SLICE_S)
             except ChannelClosed:
-                raise self._died(files, "ended while it was needed", None) from None
+                raise self._died(files, "ended while it was needed", channel.pid) from None
             if message is None:
                 if time.monotonic() - silent_since > SILENT_AT_MOST_S:
-                    raise self._died(files, "has not given a sign of life for a minute", None)
+                    raise EngineDied(
+                        f"The process of {self.model} (pid {channel.pid}) has not given a sign of "
+                        "life for a minute. What it had written is kept; end it with `%kernelllm "
+                        "stop` and run the cell again."
+                    )
                 continue
             silent_since = time.monotonic()
             if "error" in message:
@@ -224,20 +234,26 @@ class LocalEngine:
             )
         finally:
             os.close(log)
-        threading.Thread(target=self._reap, args=(child,), daemon=True).start()
+        ending: Future[int] = Future()
+        self._endings[child.pid] = ending
+        # Waited for, or a process that ended would stay as a zombie until this one ends.
+        threading.Thread(
+            target=lambda: ending.set_result(child.wait()), name="model-process", daemon=True
+        ).start()
         return child
 
-    def _reap(self, child: subprocess.Popen[bytes]) -> None:
-        # Without this a process that ended would stay as a zombie until this one ends.
-        self._endings[child.pid] = child.wait()
-
     def _died(self, files: ServerFiles, what: str, pid: int | None) -> EngineDied:
-        ending = _ending(self._endings.get(pid or _pid(files) or 0))
+        """The error for a process that is gone, with all that can be known about its end."""
+        status: int | None = None
+        if pid in self._endings:  # Else another notebook started it, and only that one is told.
+            with suppress(TimeoutError):
+                status = self._endings[pid].result(timeout=2.0)
+        memory = " Too little memory is the usual reason." if status in (None, -9) else ""
         tail = log_tail(files)
         log = f"\nThe last it printed ({files.log}):\n{tail}" if tail else ""
         return EngineDied(
-            f"The process of {self.model} {what}{ending}. What it had written is kept; run the "
-            f"cell again to start it anew. Too little memory is the usual reason.{log}"
+            f"The process of {self.model} {what}{_ending(status)}.{memory} What it had written is "
+            f"kept; run the cell again to start it anew.{log}"
         )
 
 
@@ -293,7 +309,7 @@ class LocalCompletion:
             if self._closed:
                 raise EngineError("closed")
             channel = self._engine.connect(_ignore)
-            channel.send(self._request)
+            _send(channel, self._request)
             with self._lock:
                 self._channel = channel
                 if self._closed:
@@ -340,6 +356,12 @@ def _connect(files: ServerFiles) -> Channel | None:
     return None
 
 
+def _send(channel: Channel, request: Message) -> None:
+    channel.send(request)
+    if not channel.flush(GREET_WITHIN_S):
+        raise ChannelClosed("the model process does not read")
+
+
 class _OlderServer(EngineError):
     """The process speaks a protocol from before this version: it is to make way."""
 
@@ -353,6 +375,7 @@ def _greets(channel: Channel) -> bool:
     except ChannelClosed:
         return False
     spoken = hello.get("protocol") if hello else None
+    channel.pid = hello.get("pid") if hello else None
     if spoken == PROTOCOL:
         return True
     if isinstance(spoken, int) and spoken > PROTOCOL:
@@ -376,9 +399,10 @@ def _inspect(files: ServerFiles) -> dict[str, Any] | None:
     except OSError:
         return {**about, "state": "starting or ending"}
     try:
-        channel.receive(2.0)
-        channel.send({"op": "status"})
         answer = channel.receive(2.0)
+        if answer is not None:
+            channel.send({"op": "status"})
+            answer = channel.receive(2.0)
     except ChannelClosed:
         answer = None
     finally:
@@ -390,11 +414,11 @@ def _inspect(files: ServerFiles) -> dict[str, Any] | None:
 
 def _stop(files: ServerFiles) -> None:
     """Ask, then terminate, then kill; the lock tells when the process is gone."""
-    steps = (_ask_to_stop, _terminate, _kill)
-    for step in steps:
+    for step in (_ask_to_stop, _terminate, _kill):
         if holder(files) is None:
             return
-        step(files)
+        if not step(files):
+            continue
         until = time.monotonic() + STOP_WITHIN_S
         while time.monotonic() < until:
             if holder(files) is None:
@@ -403,36 +427,37 @@ def _stop(files: ServerFiles) -> None:
     raise EngineError(f"The model process {_pid(files)} could not be ended.")
 
 
-def _ask_to_stop(files: ServerFiles) -> None:
+def _ask_to_stop(files: ServerFiles) -> bool:
     try:
         channel = Channel.connect(files.socket, 1.0)
     except OSError:
-        return
+        return False
     try:
-        channel.receive(1.0)
+        if channel.receive(1.0) is None:
+            return False
         channel.send({"op": "stop"})
-        channel.receive(1.0)
+        return channel.receive(1.0) is not None
     except ChannelClosed:
-        return
+        return True
     finally:
         channel.close()
 
 
-def _terminate(files: ServerFiles) -> None:
-    _signal(files, signal.SIGTERM)
+def _terminate(files: ServerFiles) -> bool:
+    return _signal(files, signal.SIGTERM)
 
 
-def _kill(files: ServerFiles) -> None:
-    _signal(files, signal.SIGKILL)
+def _kill(files: ServerFiles) -> bool:
+    return _signal(files, signal.SIGKILL)
 
 
-def _signal(files: ServerFiles, number: signal.Signals) -> None:
+def _signal(files: ServerFiles, number: signal.Signals) -> bool:
     pid = _pid(files)
-    if pid is not None:
-        try:
-            os.kill(pid, number)
-        except ProcessLookupError:
-            return
+    if pid is None:
+        return False
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
+    return True
 
 
 def _pid(files: ServerFiles) -> int | None:

@@ -36,6 +36,7 @@ __all__ = ["main"]
 
 #: How often a connection without news says that the process lives.
 BEAT_S = 5.0
+LOOK_EVERY_S = 0.5
 REQUEST_WITHIN_S = 10.0
 FLUSH_WITHIN_S = 30.0
 MAX_LOG_BYTES = 1_000_000
@@ -55,7 +56,7 @@ class ModelServer:
         self._loaded: LoadedModel | None = None
         self._failure: Message | None = None
         self._batcher: Batcher[Reply] = Batcher(self._decode)
-        self._connections: set[Channel] = set()
+        self._users: set[Channel] = set()
         self.leaving = threading.Event()
 
     # --- loading -------------------------------------------------------------------------------
@@ -105,14 +106,14 @@ class ModelServer:
 
     def serve(self, channel: Channel) -> None:
         """Answer the one request of a connection, in a thread of its own."""
-        with self._changed:
-            self._connections.add(channel)
         try:
             channel.send({"hello": "kernelllm-engine", "protocol": PROTOCOL, "pid": os.getpid()})
             request = channel.receive(REQUEST_WITHIN_S)
-            if request is not None:
+            if request is None:
+                channel.send(_error("EngineError", "No request came in time."))
+            else:
                 self._answer(channel, request)
-                channel.flush(FLUSH_WITHIN_S)
+            channel.flush(FLUSH_WITHIN_S)
         except ChannelClosed:
             pass  # The client left, which is its right.
         except Exception as error:
@@ -120,8 +121,7 @@ class ModelServer:
             self._try_send(channel, _error("EngineError", _in_words(error)))
         finally:
             self._batcher.settle(channel)
-            with self._changed:
-                self._connections.discard(channel)
+            self._done_with(channel)
             channel.close()
 
     def _answer(self, channel: Channel, request: Message) -> None:
@@ -135,7 +135,7 @@ class ModelServer:
             channel.flush(1.0)
             self.leave("it was told to")
         elif operation in ("load", "generate"):
-            self._use(request)
+            self._begin_use(channel, request)
             if not self._wait_until_loaded(channel, tell=operation == "load"):
                 return
             if operation == "load":
@@ -145,11 +145,17 @@ class ModelServer:
         else:
             channel.send(_error("EngineError", f"The model process knows no {operation!r}."))
 
-    def _use(self, request: Message) -> None:
+    def _begin_use(self, channel: Channel, request: Message) -> None:
         with self._changed:
-            self._used = time.monotonic()
+            self._users.add(channel)
             if isinstance(request.get("idle_s"), (int, float)):
                 self._idle_s = float(request["idle_s"])
+
+    def _done_with(self, channel: Channel) -> None:
+        with self._changed:
+            if channel in self._users:
+                self._users.discard(channel)
+                self._used = time.monotonic()
 
     def _wait_until_loaded(self, channel: Channel, *, tell: bool) -> bool:
         """Wait, passing progress on; false where loading failed and the client was told."""
@@ -196,7 +202,6 @@ class ModelServer:
                     spoke = time.monotonic()
         finally:
             reply.cancelled = True
-            self._use({})
 
     def _decode(self, replies: Sequence[Reply]) -> None:
         from kernelllm_jupyter.engines.decoding import decode_batch
@@ -251,30 +256,37 @@ class ModelServer:
 
     def keep_watch(self, listener: socket.socket, path: Path, own: tuple[int, int] | None) -> None:
         """Accept connections until there is a reason to leave."""
-        listener.settimeout(0.5)
+        listener.settimeout(LOOK_EVERY_S)
+        looked = time.monotonic()
         while not self.leaving.is_set():
             try:
                 accepted, _ = listener.accept()
             except TimeoutError:
+                pass
+            else:
+                self._receive(accepted)
+            # Also while visitors keep coming: to ask for the status is no use of the model.
+            if time.monotonic() - looked > LOOK_EVERY_S:
                 self._look_around(path, own)
-                continue
-            accepted.settimeout(None)
-            uid = peer_uid(accepted)
-            if uid is not None and uid != os.getuid():
-                accepted.close()
-                continue
-            channel = Channel(accepted)
-            self._batcher.expect(channel)
-            threading.Thread(target=self.serve, args=(channel,), daemon=True).start()
+                looked = time.monotonic()
+
+    def _receive(self, accepted: socket.socket) -> None:
+        accepted.settimeout(None)
+        if peer_uid(accepted) not in (None, os.getuid()):
+            accepted.close()
+            return
+        channel = Channel(accepted)
+        self._batcher.expect(channel)
+        threading.Thread(target=self.serve, args=(channel,), daemon=True).start()
 
     def _look_around(self, path: Path, own: tuple[int, int] | None) -> None:
         with self._changed:
             unused_s = time.monotonic() - self._used
-            connected = bool(self._connections)
+            needed = bool(self._users)
             failed = self._failure is not None
             loading = self._loaded is None and not failed
         _bound_log()
-        if connected or loading:
+        if needed or loading:
             return
         if failed:
             self.leave("the model could not be loaded")
@@ -286,7 +298,7 @@ class ModelServer:
     def say_goodbye(self) -> None:
         """Tell the clients that are still connected why there will be no more."""
         with self._changed:
-            remaining = list(self._connections)
+            remaining = list(self._users)
         for channel in remaining:
             message = f"The process of {self._name} was stopped while it was in use."
             self._try_send(channel, _error("EngineDied", message))

@@ -44,6 +44,8 @@ class Channel:
         self._closing = threading.Lock()
         self._receiving = False
         self._closed = False
+        #: The process at the other end, as its greeting says.
+        self.pid: int | None = None
 
     @classmethod
     def connect(cls, path: Path, timeout_s: float) -> Channel:

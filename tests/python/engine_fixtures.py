@@ -60,9 +60,18 @@ def llama3_like_tokenizer() -> Any:
 
 
 def make_checkpoint(
-    folder: Path, *, seed: int = 0, hidden: int = 32, layers: int = 2, context: int = 512
+    folder: Path,
+    *,
+    seed: int = 0,
+    hidden: int = 32,
+    layers: int = 2,
+    context: int = 512,
+    endless: bool = False,
 ) -> Path:
-    """Write the checkpoint; the same seed gives the same weights."""
+    """Write the checkpoint; the same seed gives the same weights.
+
+    An ``endless`` one never ends a greedy reply by itself.
+    """
     import torch
     from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
 
@@ -81,6 +90,9 @@ def make_checkpoint(
     )
     torch.manual_seed(seed)
     model = LlamaForCausalLM(config)
+    if endless:
+        with torch.no_grad():
+            model.lm_head.weight[tokenizer.convert_tokens_to_ids(list(SPECIAL_TOKENS))] = 0.0
     # As Llama 3.1's: settings that must not get into a call which asks for others.
     model.generation_config = GenerationConfig(
         do_sample=True,
