@@ -22,10 +22,11 @@ from kernelllm_jupyter.verify.child import (
 )
 from kernelllm_jupyter.verify.compat_inductor import relied_on
 from kernelllm_jupyter.verify.interpreter_bounds import OutOfBounds
+from kernelllm_jupyter.verify.nests import leaves
 from kernelllm_jupyter.verify.protocol import Closed, Message, receive, send
 from kernelllm_jupyter.verify.sandbox import limit_memory
 from kernelllm_jupyter.verify.surroundings import surroundings
-from kernelllm_jupyter.verify.tensors import Blob, Foreign, leaves, pack, unpack
+from kernelllm_jupyter.verify.tensors import Blob, Foreign, pack, unpack
 from kernelllm_jupyter.verify.trials import sow
 
 __all__ = ["serve"]

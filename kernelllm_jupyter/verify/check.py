@@ -119,8 +119,6 @@ def make_request(
         "kind": kind,
         "source": problem.source,
         "class_name": problem.class_name,
-        "has_inputs": problem.has_inputs,
-        "has_init_inputs": problem.has_init_inputs,
         "inputs": problem.inputs is not None,
         "init_inputs": problem.init_inputs is not None,
         "code": code,

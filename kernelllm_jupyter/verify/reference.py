@@ -23,8 +23,8 @@ from kernelllm_jupyter.verify.child import (
     failure_line,
     failure_text,
 )
+from kernelllm_jupyter.verify.nests import copied, mapped
 from kernelllm_jupyter.verify.surroundings import surroundings
-from kernelllm_jupyter.verify.tensors import copied, mapped
 from kernelllm_jupyter.verify.trials import sow
 
 __all__ = ["Expectation", "Reference", "ReferenceFailure"]
@@ -80,7 +80,7 @@ class Reference:
     def _init(self, request: dict[str, Any], live: Any) -> tuple[list[Any], dict[str, Any]]:
         if live is not None:
             return constructor_arguments(live)
-        if not request["has_init_inputs"]:
+        if not hasattr(self.module, "get_init_inputs"):
             return [], {}
         with self._blamed("get_init_inputs() failed"):
             sow(self.seed)
@@ -91,6 +91,11 @@ class Reference:
         if self.fixed_inputs is not None:
             drawn = copied(self.fixed_inputs)
         else:
+            if not hasattr(self.module, "get_inputs"):
+                raise ReferenceFailure(
+                    "The reference module has no get_inputs(): add one that returns the list of "
+                    "forward()'s arguments."
+                )
             with self._blamed("get_inputs() failed"):
                 sow(seed)
                 drawn = self.module.get_inputs()

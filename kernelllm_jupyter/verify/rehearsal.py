@@ -72,8 +72,6 @@ def rehearse(launches: Launches) -> None:
         "source": REFERENCE,
         "kind": "check",
         "class_name": "Model",
-        "has_inputs": True,
-        "has_init_inputs": True,
         "inputs": False,
         "init_inputs": False,
         "code": CANDIDATE,

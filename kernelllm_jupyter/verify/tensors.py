@@ -5,12 +5,12 @@ Runs in worker processes only (imports torch). Knows nothing of sockets or of wh
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 
-__all__ = ["Foreign", "copied", "leaves", "mapped", "pack", "unpack"]
+__all__ = ["Blob", "Foreign", "pack", "unpack"]
 
 Blob = bytes | bytearray | memoryview
 
@@ -85,42 +85,3 @@ def _unpack_tensor(form: dict[str, Any], blobs: list[bytearray], device: str) ->
         return torch.empty_strided(shape, strides, dtype=dtype, device=device)
     flat = torch.frombuffer(raw, dtype=dtype)
     return flat.to(device).as_strided(shape, strides)
-
-
-def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Every leaf of a nested value with its path, for example ``[1]['mask']``."""
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from leaves(item, f"{path}[{key!r}]")
-    elif isinstance(value, tuple | list):
-        for index, item in enumerate(value):
-            yield from leaves(item, f"{path}[{index}]")
-    else:
-        yield path, value
-
-
-def mapped(value: Any, function: Any) -> Any:
-    """The same nest with ``function`` applied to every tensor."""
-    if isinstance(value, torch.Tensor):
-        return function(value)
-    if isinstance(value, Mapping):
-        return {key: mapped(item, function) for key, item in value.items()}
-    if isinstance(value, tuple):
-        return tuple(mapped(item, function) for item in value)
-    if isinstance(value, list):
-        return [mapped(item, function) for item in value]
-    return value
-
-
-def copied(value: Any) -> Any:
-    """A deep copy of the tensors of a nest, strides kept, cut off from any graph."""
-
-    def copy(tensor: torch.Tensor) -> torch.Tensor:
-        plain = tensor.detach().resolve_conj().resolve_neg()
-        if not plain.numel() or plain.layout != torch.strided:
-            return plain.clone()
-        span = 1 + sum((n - 1) * s for n, s in zip(plain.shape, plain.stride(), strict=True))
-        flat = plain.as_strided((span,), (1,), plain.storage_offset()).clone()
-        return flat.as_strided(plain.shape, plain.stride())
-
-    return mapped(value, copy)

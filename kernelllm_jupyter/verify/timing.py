@@ -15,8 +15,8 @@ import torch
 import triton.testing
 
 from kernelllm_jupyter.verify.child import execute
+from kernelllm_jupyter.verify.nests import copied
 from kernelllm_jupyter.verify.reference import Reference
-from kernelllm_jupyter.verify.tensors import copied
 from kernelllm_jupyter.verify.trials import sow
 
 __all__ = ["measure"]

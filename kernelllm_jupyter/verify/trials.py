@@ -15,7 +15,7 @@ from typing import Any
 import numpy
 import torch
 
-from kernelllm_jupyter.verify.tensors import mapped
+from kernelllm_jupyter.verify.nests import mapped
 
 __all__ = ["OWN_TRIALS", "Trial", "plan", "sow", "varied_state"]
 
@@ -39,12 +39,12 @@ def plan(seed: int) -> list[Trial]:
     return [
         *own,
         Trial("other weights", seed + 11, own=False, weights_varied=True),
-        Trial("all inputs negative", seed + 12, own=False, change=_each(lambda x: -x.abs())),
-        Trial("all inputs positive", seed + 16, own=False, change=_each(torch.abs)),
-        Trial("some inputs exactly zero", seed + 17, own=False, change=_each(_some_zeros)),
-        Trial("inputs times 100", seed + 13, own=False, change=_each(lambda x: x * 100)),
-        Trial("inputs times 0.001", seed + 14, own=False, change=_each(lambda x: x * 0.001)),
-        Trial("inputs all zero", seed + 15, own=False, change=_each(torch.zeros_like)),
+        Trial("inputs times 100", seed + 12, own=False, change=_each(lambda x: x * 100)),
+        Trial("all inputs negative", seed + 13, own=False, change=_each(lambda x: -x.abs())),
+        Trial("some inputs exactly zero", seed + 14, own=False, change=_each(_some_zeros)),
+        Trial("inputs times 0.001", seed + 15, own=False, change=_each(lambda x: x * 0.001)),
+        Trial("inputs all zero", seed + 16, own=False, change=_each(torch.zeros_like)),
+        Trial("all inputs positive", seed + 17, own=False, change=_each(torch.abs)),
     ]
 
 

@@ -1,0 +1,139 @@
+"""Points 5 and 6 of "what correct means": Triton does the work, and nothing else is touched.
+
+Runs in the referee's process, on what crossed over from the candidate's.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from kernelllm_jupyter.verify.findings import Findings, Refusal
+from kernelllm_jupyter.verify.nests import copied, identical, leaves
+from kernelllm_jupyter.verify.opponent import Result
+from kernelllm_jupyter.verify.reference import Expectation
+from kernelllm_jupyter.verify.tolerance import compare
+from kernelllm_jupyter.verify.trials import Trial
+
+__all__ = ["Launching", "Memory", "watch_side_effects"]
+
+
+class Launching:
+    """Whether Triton kernels run, and whether they compute."""
+
+    def __init__(self) -> None:
+        self.only_copies = True
+
+    def watch(self, trial: Trial, result: Result, findings: Findings, allow_tf32: bool) -> None:
+        """Raise :class:`Refusal` where no Triton kernel ran."""
+        before = findings.launches
+        findings.launches = sum(result.launches.values())
+        findings.aten = result.aten
+        if before and not result.launches:
+            raise Refusal(
+                "rejected",
+                "cached_result",
+                f"No Triton kernel ran in a later call ({trial.name}): forward() keeps results "
+                "instead of computing them.",
+            )
+        if not result.launches:
+            computed = f" ({', '.join(sorted(result.aten))})" if result.aten else ""
+            raise Refusal(
+                "rejected",
+                "no_launch",
+                f"No Triton kernel ran: forward() computed everything in PyTorch{computed}.",
+            )
+        self.only_copies = self.only_copies and result.only_copies
+        if "tf32" in result.notes and not allow_tf32:
+            findings.warn(
+                "tf32",
+                "tl.dot multiplies float32 in TF32 on a GPU unless told otherwise, about 1,000 "
+                "times less precisely: pass input_precision='ieee' to keep float32.",
+            )
+
+    def conclude(self, findings: Findings) -> None:
+        """Refuse a candidate whose arithmetic is all PyTorch's; else list what still is."""
+        aten = ", ".join(sorted(findings.aten))
+        if self.only_copies and aten:
+            raise Refusal(
+                "rejected",
+                "aten_only",
+                f"The Triton kernels only copy values; all arithmetic is PyTorch's ({aten}).",
+            )
+        if aten:
+            findings.warn("aten", f"PyTorch still does part of the arithmetic: {aten}.")
+
+
+class Memory:
+    """What a candidate keeps from one call to the next."""
+
+    def __init__(self) -> None:
+        self.previous: tuple[Any, Any] | None = None
+
+    def explain(self, expectation: Expectation, result: Result) -> None:
+        """A wrong result that is the one before, bit for bit, was kept and not computed."""
+        if self.previous is None:
+            return
+        outputs, expected = self.previous
+        if identical(outputs, result.outputs) and not identical(expected, expectation.outputs):
+            raise Refusal(
+                "rejected",
+                "cached_result",
+                "forward() returned the result of the call before for other inputs: it keeps "
+                "results instead of computing them.",
+            )
+
+    def remember(self, expectation: Expectation, result: Result) -> None:
+        """Keep a call that was right; refuse one that wrote into an earlier result."""
+        if result.stale:
+            raise Refusal(
+                "rejected",
+                "output_reused",
+                "A result that was returned before changed when forward() was called again: "
+                "allocate a new output in every call.",
+            )
+        self.previous = (copied(result.outputs), copied(expectation.outputs))
+
+
+def watch_side_effects(
+    inputs: list[Any],
+    state: dict[str, torch.Tensor],
+    names: dict[str, str],
+    expectation: Expectation,
+    result: Result,
+    findings: Findings,
+) -> None:
+    """Inputs and weights are as before, or changed just as the reference changes them."""
+    for (path, before), (_, after), (_, reference) in zip(
+        leaves(inputs), leaves(result.inputs), leaves(expectation.inputs_after), strict=True
+    ):
+        if not isinstance(before, torch.Tensor) or identical(before, after):
+            continue
+        if not identical(before, reference) and _alike(after, reference):
+            continue
+        raise Refusal(
+            "rejected",
+            "input_overwritten",
+            f"forward() overwrote its input{path}; the reference leaves it as it was. "
+            "Allocate the output with torch.empty_like.",
+        )
+    for name, other in names.items():
+        before, reference = state[name], expectation.state_after[name]
+        after = result.state[other]
+        if not identical(before, after) and identical(before, reference):
+            raise Refusal(
+                "rejected",
+                "weights_overwritten",
+                f"forward() overwrote the weight {name!r}; the reference leaves it as it was.",
+            )
+        if not identical(before, reference) and not _alike(after, reference):
+            findings.warn(
+                "state_not_updated",
+                f"The reference updates its buffer {name!r} in forward(), the candidate does "
+                "not do the same.",
+            )
+
+
+def _alike(left: torch.Tensor, right: torch.Tensor) -> bool:
+    return compare(left.to(right.device), right, None, None, loose=True).outcome != "different"

@@ -1,0 +1,210 @@
+"""Points 2 to 4 of "what correct means": every output against the reference, and controls.
+
+Runs in the referee's process.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from kernelllm_jupyter.verify.explain import account
+from kernelllm_jupyter.verify.findings import Findings, Refusal
+from kernelllm_jupyter.verify.nests import aligned, leaves, structure
+from kernelllm_jupyter.verify.opponent import Result
+from kernelllm_jupyter.verify.reference import Expectation
+from kernelllm_jupyter.verify.tolerance import compare, relative_distance
+from kernelllm_jupyter.verify.trials import Trial
+
+__all__ = ["Controls", "compare_outputs", "passes", "telling"]
+
+#: A variation where the reference itself is this far, relative to scale, from the exact result,
+#: or moves this far by one rounding of every input, says nothing about a candidate: it is dropped.
+ILL_CONDITIONED = {
+    torch.float64: 1e-4,
+    torch.float32: 1e-3,
+    torch.float16: 0.1,
+    torch.bfloat16: 0.3,
+}
+#: An error below this part of an output's largest value looks like a product in TF32.
+TF32_LOOKS = 4e-3
+
+
+def compare_outputs(
+    trial: Trial,
+    inputs: list[Any],
+    expectation: Expectation,
+    result: Result,
+    findings: Findings,
+    *,
+    on_gpu: bool,
+) -> None:
+    """Raise :class:`Refusal` unless every output is the reference's; note errors and warnings."""
+    _compare_structure(expectation.outputs, result.outputs)
+    expected = [leaf for _, leaf in leaves(expectation.outputs)]
+    if on_gpu:
+        _compare_devices(expected, result)
+    exact, shifted = aligned(expectation.exact, expected), aligned(expectation.shifted, expected)
+    got = list(leaves(result.outputs))
+    for (path, have), want, true, moved in zip(got, expected, exact, shifted, strict=True):
+        if not isinstance(want, torch.Tensor):
+            _compare_plain(path, want, have)
+            continue
+        have = have.to(want.device)
+        comparison = compare(have, want, true, moved, loose=not trial.own)
+        if trial.own:
+            findings.measure(comparison)
+        if comparison.outcome == "near":
+            findings.warn(
+                "imprecise",
+                f"On {trial.name} output{path} is less precise than the reference "
+                f"({comparison.ratio:.1f} times the error budget), within the usual tolerance.",
+            )
+        elif comparison.outcome == "different":
+            name = trial.name
+            if result.configuration:
+                name += f", with {result.configuration}"
+            message = account(f"output{path}", name, comparison, have, want, inputs)
+            if on_gpu and "tf32" in result.notes and _looks_like_tf32(comparison.error, want):
+                raise Refusal(
+                    "incorrect",
+                    "tf32",
+                    f"{message} tl.dot multiplied float32 in TF32: pass input_precision='ieee', "
+                    "or check with --allow-tf32.",
+                )
+            raise Refusal("incorrect", comparison.code, message)
+
+
+def _compare_structure(expected: Any, got: Any) -> None:
+    want, have = structure(expected), structure(got)
+    if want != have:
+        raise Refusal(
+            "incorrect",
+            "structure",
+            f"forward() returned {have} where the reference returns {want}.",
+        )
+
+
+def _compare_devices(expected: list[Any], result: Result) -> None:
+    """Outputs must be where the reference's are; on a CPU there is only one place."""
+    wanted = [leaf.device.type for leaf in expected if isinstance(leaf, torch.Tensor)]
+    if wanted != list(result.devices):
+        raise Refusal(
+            "incorrect",
+            "device",
+            f"forward() returned tensors on {', '.join(result.devices)} where the reference's "
+            f"are on {', '.join(wanted)}.",
+        )
+
+
+def _compare_plain(path: str, want: Any, have: Any) -> None:
+    if isinstance(want, float) and isinstance(have, float):
+        one, other = (torch.tensor([value], dtype=torch.float32) for value in (have, want))
+        if compare(one, other, None, None, loose=True).outcome != "different":
+            return
+    elif want == have:
+        return
+    raise Refusal(
+        "incorrect", "wrong_values", f"output{path} is {have!r} where the reference has {want!r}."
+    )
+
+
+def _looks_like_tf32(error: float | None, want: torch.Tensor) -> bool:
+    return error is not None and error <= TF32_LOOKS * float(want.abs().max())
+
+
+def passes(expectation: Expectation, result: Result) -> bool:
+    """Whether a result is right, on the problem's own terms."""
+    if structure(expectation.outputs) != structure(result.outputs):
+        return False
+    expected = [leaf for _, leaf in leaves(expectation.outputs)]
+    exact, shifted = aligned(expectation.exact, expected), aligned(expectation.shifted, expected)
+    got = [leaf for _, leaf in leaves(result.outputs)]
+    return all(
+        compare(have.to(want.device), want, true, moved, loose=False).outcome != "different"
+        for have, want, true, moved in zip(got, expected, exact, shifted, strict=True)
+        if isinstance(want, torch.Tensor)
+    )
+
+
+def telling(expectation: Expectation) -> bool:
+    """Whether a variation can tell right from wrong: finite, and not ruled by rounding."""
+    expected = [leaf for _, leaf in leaves(expectation.outputs)]
+    exact, shifted = aligned(expectation.exact, expected), aligned(expectation.shifted, expected)
+    for want, true, moved in zip(expected, exact, shifted, strict=True):
+        if not isinstance(want, torch.Tensor):
+            continue
+        if want.is_floating_point() and not torch.isfinite(want).all():
+            return False
+        if true is None or moved is None:
+            continue
+        if not want.is_floating_point():
+            if not torch.equal(true, moved):
+                return False
+            continue
+        limit = ILL_CONDITIONED.get(want.dtype, 1e-3)
+        if max(relative_distance(true, other, want.dtype) for other in (moved, want)) > limit:
+            return False
+    return True
+
+
+class Controls:
+    """Answers that compute nothing; a problem that accepts one cannot tell right from wrong."""
+
+    NAMES = ("zeros", "a constant", "its input")
+
+    def __init__(self) -> None:
+        self.passing = list(self.NAMES)
+
+    def try_all(self, trial: Trial, inputs: list[Any], expectation: Expectation) -> None:
+        """Strike out the answers that fail this trial."""
+        expected = [leaf for _, leaf in leaves(expectation.outputs)]
+        exact = aligned(expectation.exact, expected)
+        shifted = aligned(expectation.shifted, expected)
+        self.passing = [
+            name
+            for name in self.passing
+            if all(
+                _control_passes(name, want, inputs, true, moved, trial)
+                for want, true, moved in zip(expected, exact, shifted, strict=True)
+                if isinstance(want, torch.Tensor)
+            )
+        ]
+
+    def conclude(self, findings: Findings) -> None:
+        """Warn where one has passed every trial."""
+        if self.passing:
+            findings.warn(
+                "weak_problem",
+                f"An answer of {' or '.join(self.passing)} would have passed on these inputs too: "
+                "the problem's inputs cannot tell right from wrong.",
+            )
+
+
+def _control_passes(
+    name: str,
+    want: torch.Tensor,
+    inputs: list[Any],
+    exact: torch.Tensor | None,
+    shifted: torch.Tensor | None,
+    trial: Trial,
+) -> bool:
+    if not want.numel():
+        return True
+    if name == "zeros":
+        answers = [torch.zeros_like(want)]
+    elif name == "a constant":
+        answers = [torch.full_like(want, want.reshape(-1)[0].item())] if want.numel() > 1 else []
+    else:
+        answers = [
+            leaf
+            for _, leaf in leaves(inputs)
+            if isinstance(leaf, torch.Tensor)
+            and leaf.shape == want.shape
+            and leaf.dtype == want.dtype
+        ]
+    return any(
+        compare(answer, want, exact, shifted, loose=not trial.own).outcome != "different"
+        for answer in answers
+    )
