@@ -13,6 +13,9 @@ import { isNotInstalled, isOurMagic, translationCode } from './pythonCall';
 
 const TRANSLATE = 'kernelllm:translate';
 
+/** Without a time, a notification only waits in the list behind the bell. */
+const SHOWN = { autoClose: 10000 };
+
 /** Add "Translate cell"; where it appears is up to the settings schema. */
 export function addCommands(
   app: JupyterFrontEnd,
@@ -66,7 +69,8 @@ async function translate(
     Notification.warning(
       trans.__(
         'This notebook has no Jupyter kernel. Start one (Kernel, Change Kernel…) to translate the cell.'
-      )
+      ),
+      SHOWN
     );
     return;
   }
@@ -76,7 +80,8 @@ async function translate(
       trans.__(
         'Cells can be translated in Python notebooks only; this one runs %1.',
         spec.display_name
-      )
+      ),
+      SHOWN
     );
     return;
   }

@@ -10,7 +10,6 @@ import json
 import os
 import re
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -60,15 +59,6 @@ def own_runtime_folder() -> Iterator[None]:
 
         stop_all()
     shutil.rmtree(folder, ignore_errors=True)
-
-
-@pytest.fixture(scope="session")
-def endless_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint with random weights: it writes nonsense until it has no tokens left."""
-    sys.path.append(str(ROOT / "tests" / "python"))
-    from engine_fixtures import make_checkpoint
-
-    return make_checkpoint(tmp_path_factory.mktemp("endless"), context=4096)
 
 
 @pytest.fixture(scope="session")

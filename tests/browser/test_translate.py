@@ -6,9 +6,9 @@ With the bundled starter model, and nothing in between replaced.
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
+from endless_checkpoint import make_endless_checkpoint
 from notebook_page import NotebookPage
 from servers import Server
 
@@ -319,19 +319,46 @@ def test_the_panel_of_an_untrusted_notebook_is_static_and_sanitised(
 # --- stopping ----------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def endless(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The magic over ``MODULE``, with a model that does not end by itself."""
+    model = make_endless_checkpoint(tmp_path_factory.mktemp("endless"), MODULE)
+    options = f"-m {model} --no-check --temperature 0 --max-new-tokens 12000"
+    return f"%%kernelllm {options}\n{MODULE}"
+
+
+WRITING = "return cells.length === 4 && cells[2].source.length > 50"
+
+
 def test_stop_keeps_the_text_and_leaves_everything_usable(
-    lab: Server, open_notebook: Open, endless_model: Path
+    lab: Server, open_notebook: Open, endless: str
 ) -> None:
-    endless = f"%%kernelllm -m {endless_model} --no-check --temperature 0 --max-new-tokens 3000"
-    page = open_notebook(lab, [LOAD, f"{endless}\n{MODULE}", MAGIC])
+    page = open_notebook(lab, [LOAD, endless, MAGIC])
     page.run(0)
     page.start(1)
-    page.wait("return cells.length === 4 && cells[2].source.length > 20")
+    page.wait(WRITING)
     page.page.locator(".kllm-panel button.kllm-stop").click()
     page.wait_until_ran(1)
     partial = page.source(2)
-    assert len(partial) > 20
+    assert partial.startswith("import torch\nimport torch\n")
     assert "Stopped" in page.cell(1).inner_text()
     page.run(3)
     assert_translated(page, 3)
     assert page.source(2) == partial
+
+
+def test_a_restart_while_the_model_writes_keeps_the_text(
+    lab: Server, open_notebook: Open, endless: str
+) -> None:
+    page = open_notebook(lab, [LOAD, endless, MAGIC])
+    page.run(0)
+    page.start(1)
+    page.wait(WRITING)
+    page.ask("await panel.sessionContext.session.kernel.restart()")
+    page.wait_for_kernel()
+    assert page.source(2).startswith("import torch\nimport torch\n")
+    page.run(0)
+    page.run(3)
+    wait_for_verdict(page, "Correct")
+    assert_translated(page, 3)
+    assert page.errors == []
