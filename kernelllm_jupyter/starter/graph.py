@@ -83,9 +83,8 @@ class Graph:
     def prompt(self) -> str:
         """The text that the model is trained on: a head with the arguments, then the steps.
 
-        Step *i* begins with the label ``@i``, and so does what the model answers for it: a label is
-        what it finds its place by. The steps stand without separators, because every token costs
-        training time.
+        Step *i* begins with the label ``@i`` and defines ``$v<i>``. The steps stand without
+        separators, because every token costs training time.
         """
         columns = " cols" if self.has_columns else ""
         arguments = "".join(
@@ -94,8 +93,10 @@ class Graph:
             for index in range(len(items))
         )
         columns = " cols" if self.has_columns else ""
-        steps = "".join(
-            f"@{index} {step.operation} {''.join(step.operands)}"
-            for index, step in enumerate(self.steps)
-        )
+        steps = "".join(self.line(index) for index in range(len(self.steps)))
         return f"{self.layout} {self.stored}{columns} {arguments}\n{steps}\n=>\n"
+
+    def line(self, index: int) -> str:
+        """One step as the model reads it, and as it says it again before it writes it in Triton."""
+        step = self.steps[index]
+        return f"@{index} {step.operation} {''.join(step.operands)}"

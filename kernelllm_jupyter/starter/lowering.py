@@ -121,12 +121,26 @@ class Lowering:
         if operation in ("maximum", "minimum"):
             return self._extremum(operation, operands, node)
         if operation in ("and", "or", "not"):
-            operands = [self._as_boolean(value, node) for value in operands]
+            flags = [self._as_boolean(value, node) for value in operands]
+            if len({flag.extent for flag in flags}) > 1:
+                return self._by_arithmetic(operation, flags, node)
+            operands = flags
         if operation == "where":
             operands[0] = self._as_boolean(operands[0], node)
         if operation == "prelu":
             self._one_slope(operands[1], node)
         return self.emit(operation, operands, node)
+
+    def _by_arithmetic(
+        self, operation: str, flags: list[Tensor], node: ast.AST | None
+    ) -> Tensor:
+        """``and`` and ``or`` of a block with one flag per row.
+
+        Triton's interpreter (3.9) has no bitwise operators between the two.
+        """
+        numbers = [self.emit("float", [flag], node) for flag in flags]
+        joined = self.emit("mul" if operation == "and" else "add", numbers, node)
+        return self.emit("gt", [joined, 0.0], node)
 
     def _extremum(self, operation: str, operands: list[Any], node: ast.AST | None) -> Tensor:
         if not _is_tensor(operands[0]):

@@ -13,8 +13,8 @@ __all__ = ["SEPARATOR", "AnswerReader"]
 SEPARATOR = "---"
 
 _PLACEHOLDER = re.compile(r"\$(?:[a-z]+\d*)")
-#: The label of a step, at the beginning of a line; the model finds its place in the prompt by it.
-_LABEL = re.compile(r"@\d*")
+#: What begins a line that is not code: there the model says a step of the prompt again.
+_ECHO = "@"
 #: A placeholder that the next piece may continue.
 _OPEN_END = re.compile(r"\$[a-z]*\d*\Z")
 
@@ -57,6 +57,8 @@ class AnswerReader:
         if self.done:
             return code
         line, self._held = self._held, ""
+        if not self._line and line.startswith(_ECHO):
+            line = ""
         if not self._in_forward and self._line + line == SEPARATOR:
             return code + self._finish_line(line)
         code += self._part(line)
@@ -71,7 +73,7 @@ class AnswerReader:
 
     def _certain(self, line: str) -> str:
         """The part of an unfinished line that later text cannot change."""
-        if not self._line and (SEPARATOR.startswith(line) or _LABEL.fullmatch(line)):
+        if not self._line and (SEPARATOR.startswith(line) or line.startswith(_ECHO)):
             return ""
         found = _OPEN_END.search(line)
         return line[: found.start()] if found is not None else line
@@ -81,6 +83,8 @@ class AnswerReader:
             self._in_forward = True
             self._line = ""
             return self._class_head()
+        if not self._line and rest.startswith(_ECHO):
+            return ""
         code = self._part(rest) + "\n"
         self.done = self._in_forward and self._line.startswith("return")
         self._line = ""
@@ -88,8 +92,6 @@ class AnswerReader:
 
     def _part(self, text: str) -> str:
         """``text`` restored, with the line's indentation where it begins one."""
-        if not self._line:
-            text = _LABEL.sub("", text, count=1) if text.startswith("@") else text
         if not text:
             return ""
         indent = "" if self._line else " " * (8 if self._in_forward else 4)

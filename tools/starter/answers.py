@@ -247,13 +247,17 @@ _PLACE["tail"] = _PLACE["last"]
 
 
 def answer(graph: Graph) -> str:
-    """The answer that the model is to learn for ``graph``, with placeholders and step labels."""
+    """The answer that the model is to learn for ``graph``, with placeholders.
+
+    Each step is said again before it is written in Triton: copying and translating are easier
+    to learn one after the other, and the reader drops the copy.
+    """
     flat = graph.layout in ("flat", "half", "total")
     lines = list(_PLACE[graph.layout])
     for index, step in enumerate(graph.steps):
         names = dict(zip("abc", step.operands, strict=False), d=f"$v{index}")
-        first, *rest = (line.format(**names) for line in _template(step.operation, flat))
-        lines += [f"@{index}{first}", *rest]
+        lines.append(graph.line(index))
+        lines += [line.format(**names) for line in _template(step.operation, flat)]
     result = f"$v{len(graph.steps) - 1}"
     lines += _stored(graph, result)
     return "\n".join([*lines, "---", *_forward(graph)]) + "\n"
