@@ -2,15 +2,49 @@
 
 from __future__ import annotations
 
+import io
+import json
+import threading
+
 import pytest
-from verify_candidates import RIGHT, WRONG, Case
+import torch
+from verify_candidates import (
+    ADD_RELU,
+    ADD_RELU_RIGHT,
+    AUTOTUNED,
+    COPY,
+    HEAD,
+    LINEAR_BY_NAME,
+    LINEAR_KERNEL,
+    LINEAR_RELU,
+    RIGHT,
+    TRITON,
+    WRONG,
+    Case,
+    elementwise,
+    filled,
+    model,
+)
+from verify_functions import RIGHT_FUNCTIONS, WRONG_FUNCTIONS
+from verify_modules import RELU, RIGHT_MODULES
 
+from kernelllm_jupyter.errors import UsageError
+from kernelllm_jupyter.values import Problem, Verdict
 from kernelllm_jupyter.verify.check import check
+from kernelllm_jupyter.verify.gpu import gpu_present
 
 
-@pytest.mark.parametrize("case", RIGHT, ids=lambda case: case.name)
+def run(case: Case) -> Verdict:
+    return check(case.problem(), case.source(), device="cpu")
+
+
+def named(case: Case) -> str:
+    return case.name
+
+
+@pytest.mark.parametrize("case", [*RIGHT, *RIGHT_FUNCTIONS, *RIGHT_MODULES], ids=named)
 def test_a_right_candidate_is_correct(case: Case) -> None:
-    verdict = check(case.problem(), case.source(), device="cpu")
+    verdict = run(case)
     assert verdict.verdict == "correct", (verdict.reasons, verdict.output)
     assert verdict.launches
     assert verdict.trials is not None
@@ -21,10 +55,202 @@ def test_a_right_candidate_is_correct(case: Case) -> None:
     assert verdict.max_abs_error <= verdict.error_budget
 
 
-@pytest.mark.parametrize("case", WRONG, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", WRONG, ids=named)
 def test_a_wrong_candidate_is_refused(case: Case) -> None:
-    verdict = check(case.problem(), case.source(), device="cpu")
+    verdict = run(case)
     assert verdict.verdict == case.verdict, (verdict.reasons, verdict.output)
     if case.code:
         assert [reason.code for reason in verdict.reasons] == [case.code]
     assert all(reason.message for reason in verdict.reasons)
+
+
+@pytest.mark.parametrize("case", WRONG_FUNCTIONS, ids=named)
+def test_a_subtly_wrong_candidate_is_refused(case: Case) -> None:
+    verdict = run(case)
+    assert verdict.verdict == "incorrect", (verdict.reasons, verdict.output)
+
+
+# --- what a verdict says -----------------------------------------------------------------------
+
+
+def test_a_wrong_result_says_where_and_what_instead() -> None:
+    source = elementwise("tl.where(offsets == 207, 7.0, x * 2)")
+    verdict = check(Problem(HEAD + model("x * 2", "torch.randn(6, 70)"), "Model"), TRITON + source)
+    (reason,) = verdict.reasons
+    assert "1 of 420 elements" in reason.message
+    assert "[2, 67]" in reason.message
+    assert "got 7" in reason.message
+
+
+@pytest.mark.parametrize(
+    ("expression", "words"),
+    [
+        ("x * 0.0", "all zeros"),
+        ("x", "the input, unchanged"),
+        ("x * 4", "2 times what it should be"),
+    ],
+)
+def test_a_known_way_of_being_wrong_is_named(expression: str, words: str) -> None:
+    problem = Problem(HEAD + model("x * 2", "torch.randn(6, 70)"), "Model")
+    verdict = check(problem, TRITON + elementwise(expression), device="cpu")
+    assert words in verdict.reasons[0].message
+
+
+def test_unwritten_elements_are_named_as_such() -> None:
+    problem = Problem(HEAD + ADD_RELU, "Model")
+    source = TRITON + ADD_RELU_RIGHT.replace("triton.cdiv(n, 128)", "n // 128")
+    verdict = check(problem, source, device="cpu")
+    assert "last 36 elements" in verdict.reasons[0].message
+
+
+def test_an_access_out_of_bounds_names_argument_program_and_line() -> None:
+    source = TRITON + elementwise("x * 2").replace(
+        "tl.load(x_ptr + offsets, mask=mask)", "tl.load(x_ptr + offsets)"
+    )
+    problem = Problem(HEAD + model("x * 2", "torch.randn(6, 70)"), "Model")
+    (reason,) = check(problem, source, device="cpu").reasons
+    assert reason.code == "out_of_bounds"
+    assert "x_ptr" in reason.message
+    assert "420" in reason.message
+    assert "program (3, 0, 0)" in reason.message
+    assert reason.line == 1 + source.splitlines().index("    x = tl.load(x_ptr + offsets)")
+
+
+def test_arithmetic_left_to_pytorch_is_listed() -> None:
+    problem = Problem(HEAD + model("torch.relu(x) + 1", "torch.randn(6, 70)"), "Model")
+    source = (
+        RELU + "class ModelNew(nn.Module):\n    def forward(self, x):\n        return relu(x) + 1\n"
+    )
+    verdict = check(problem, TRITON + source, device="cpu")
+    assert verdict.verdict == "correct"
+    assert verdict.aten == {"add": 1}
+    assert "aten" in [warning.code for warning in verdict.warnings]
+
+
+def test_names_that_had_to_be_put_back_are_a_warning() -> None:
+    case = next(case for case in RIGHT if "TorchInductor's style" in case.name)
+    warnings = {warning.code: warning.message for warning in run(case).warnings}
+    assert "grid" in warnings["missing_names"]
+
+
+def test_a_problem_that_cannot_tell_right_from_wrong_is_a_warning() -> None:
+    problem = Problem(
+        HEAD + model("torch.relu(x) * 0 + torch.zeros(6, 70)", "torch.ones(6, 70)"), "Model"
+    )
+    verdict = check(problem, TRITON + elementwise("x * 0.0"), device="cpu")
+    assert "weak_problem" in [warning.code for warning in verdict.warnings]
+
+
+def test_batch_norm_that_is_right_in_eval_mode_only_says_so() -> None:
+    case = next(case for case in RIGHT_MODULES if case.name == "bn eval kernel")
+    assert "eval_mode_only" in [warning.code for warning in run(case).warnings]
+
+
+def test_weights_that_cannot_be_matched_are_named() -> None:
+    source = filled(LINEAR_KERNEL, **LINEAR_BY_NAME).replace(
+        "self.linear = nn.Linear(features, out)",
+        "self.other = nn.Linear(3, 3); self.linear = nn.Linear(features + 0, out)\n"
+        "        nn.init.zeros_(self.linear.weight); self.linear.weight = nn.Parameter("
+        "self.linear.weight.t().contiguous())",
+    )
+    verdict = check(Problem(HEAD + LINEAR_RELU, "Model"), TRITON + source, device="cpu")
+    assert verdict.verdict == "incorrect"
+    assert "linear.weight" in verdict.reasons[0].message
+
+
+def test_each_autotuning_configuration_is_tried() -> None:
+    broken = AUTOTUNED.replace("tl.maximum(x + y, 0.0)", "tl.maximum(x + y, 0.0) + (BLOCK // 256)")
+    verdict = check(Problem(HEAD + ADD_RELU, "Model"), TRITON + broken, device="cpu")
+    assert verdict.verdict == "incorrect"
+    assert "BLOCK: 256" in verdict.reasons[0].message
+
+
+def test_a_float32_product_that_a_gpu_makes_in_tf32_is_a_warning() -> None:
+    case = next(case for case in RIGHT if case.name == "matmul")
+    source = case.source().replace(', input_precision="ieee"', "")
+    verdict = check(case.problem(), source, device="cpu")
+    assert "tf32" in [warning.code for warning in verdict.warnings]
+    allowed = check(case.problem(), source, device="cpu", allow_tf32=True)
+    assert "tf32" not in [warning.code for warning in allowed.warnings]
+
+
+def test_a_copying_triton_kernel_is_honest_where_there_is_nothing_to_compute() -> None:
+    source = COPY + (
+        "class ModelNew(nn.Module):\n    def forward(self, x):\n"
+        "        x = x.contiguous()\n        out = torch.empty_like(x)\n"
+        "        copy_kernel[(triton.cdiv(x.numel(), 128),)](x, out, x.numel(), BLOCK=128)\n"
+        "        return out.reshape(-1)\n"
+    )
+    problem = Problem(HEAD + model("x.reshape(-1)", "torch.randn(6, 70)"), "Model")
+    assert check(problem, TRITON + source, device="cpu").verdict == "correct"
+
+
+def test_the_verdict_is_json_and_figures_that_were_not_measured_are_null() -> None:
+    right = json.loads(json.dumps(run(RIGHT[0]).to_json()))
+    assert right["verdict"] == "correct"
+    assert right["versions"]["torch"] == torch.__version__
+    assert right["sandbox"]
+    broken = check(RIGHT[0].problem(), "def broken(:\n", device="cpu").to_json()
+    assert broken["verdict"] == "compile_error"
+    assert broken["reasons"][0]["line"] == 1
+    assert broken["max_abs_error"] is None
+    assert broken["launches"] is None
+
+
+# --- how it is asked ---------------------------------------------------------------------------
+
+
+def test_live_inputs_and_constructor_arguments_are_used() -> None:
+    def saved(value: object) -> bytes:
+        buffer = io.BytesIO()
+        torch.save(value, buffer)
+        return buffer.getvalue()
+
+    source = HEAD + LINEAR_RELU.replace("torch.randn(9, 24)", "torch.randn(9, 5)")
+    problem = Problem(
+        source,
+        "Model",
+        inputs=saved([torch.randn(3, 8)]),
+        init_inputs=saved([[8, 4], {}]),
+    )
+    right = TRITON + filled(LINEAR_KERNEL, **LINEAR_BY_NAME)
+    assert check(problem, right, device="cpu").verdict == "correct"
+    wrong = right.replace("tl.maximum(total, 0.0)", "total")
+    assert check(problem, wrong, device="cpu").verdict == "incorrect"
+
+
+def test_progress_is_told_in_words() -> None:
+    told: list[str] = []
+    check(RIGHT[0].problem(), RIGHT[0].source(), device="cpu", progress=told.append)
+    assert "building the candidate" in told
+    assert any(message.startswith("trying") for message in told)
+
+
+def test_the_same_seed_gives_the_same_figures() -> None:
+    first, second = (
+        check(RIGHT[0].problem(), RIGHT[0].source(), device="cpu", seed=3) for _ in range(2)
+    )
+    assert first.max_abs_error == second.max_abs_error
+    assert first.error_budget == second.error_budget
+
+
+def test_a_check_that_is_not_cancelled_ignores_the_event() -> None:
+    verdict = check(RIGHT[0].problem(), RIGHT[0].source(), device="cpu", cancel=threading.Event())
+    assert verdict.verdict == "correct"
+
+
+@pytest.mark.parametrize("device", ["tpu", "gpu:7"])
+def test_an_unknown_device_is_a_usage_error(device: str) -> None:
+    with pytest.raises(UsageError, match="auto, cpu or cuda"):
+        check(RIGHT[0].problem(), RIGHT[0].source(), device=device)
+
+
+@pytest.mark.skipif(gpu_present(), reason="this machine has a GPU")
+def test_asking_for_a_gpu_that_is_not_there_is_a_usage_error() -> None:
+    with pytest.raises(UsageError, match="No GPU"):
+        check(RIGHT[0].problem(), RIGHT[0].source(), device="cuda")
+
+
+def test_a_timeout_of_nothing_is_a_usage_error() -> None:
+    with pytest.raises(UsageError, match="timeout"):
+        check(RIGHT[0].problem(), RIGHT[0].source(), timeout_s=0)
