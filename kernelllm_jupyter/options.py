@@ -112,6 +112,8 @@ class Request:
     timeout_s: float = 60.0
     strict: bool = False
     into: str = "_kernelllm"
+    #: After how many seconds without use the model's process ends; None leaves it as it is.
+    idle_s: float | None = None
 
     @property
     def check_options(self) -> CheckOptions | None:
@@ -146,6 +148,7 @@ def request_from(
         timeout_s=chosen.get("timeout", 60.0),
         strict=chosen.get("strict", False),
         into=chosen.get("into") or "_kernelllm",
+        idle_s=chosen.get("idle_s"),
     )
     if request.timeout_s <= 0:
         raise UsageError("--timeout takes a number of seconds greater than 0.")

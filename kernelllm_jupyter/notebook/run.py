@@ -56,7 +56,7 @@ def translate_in_notebook(shell: Any, request: Request, source: str) -> Translat
     problem = _problem(shell, request, source)
     profile = profile_for(request.model)
     profile.prompt(problem)
-    engine = get_engine(request.model)
+    engine = get_engine(request.model, idle_s=request.idle_s)
     run = _Run(shell, request, problem)
     events = translate(
         problem, engine, profile, sampling=request.sampling, check=request.check_options

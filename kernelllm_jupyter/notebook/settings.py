@@ -29,6 +29,9 @@ class KernelLLM(Configurable):
     max_new_tokens = Int(
         None, allow_none=True, help="Longest reply in tokens; None is the profile's own."
     ).tag(config=True)
+    idle_minutes = Float(
+        30.0, min=0.1, help="Minutes after which an unused model's process ends by itself."
+    ).tag(config=True)
     preload = Bool(
         False, help="Load the model in the background as soon as the extension is loaded."
     ).tag(config=True)
@@ -36,4 +39,5 @@ class KernelLLM(Configurable):
     def as_defaults(self) -> dict[str, Any]:
         """The settings under the names of the options that they stand in for."""
         names = ("model", "check", "device", "timeout", "temperature", "top_p", "max_new_tokens")
-        return {name: getattr(self, name) for name in names}
+        settings = {name: getattr(self, name) for name in names}
+        return {**settings, "idle_s": self.idle_minutes * 60}
