@@ -116,18 +116,21 @@ def fetch(model: str, progress: ProgressCallback) -> Path:
 
 
 def _cached(model: str) -> Path | None:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
 
+    # Not snapshot_download(local_files_only=True): its newer versions take a snapshot for
+    # incomplete that lacks files which nobody wanted.
     try:
-        folder = Path(snapshot_download(model, local_files_only=True))
-    except LocalEntryNotFoundError:
-        return None
+        config = try_to_load_from_cache(model, "config.json")
     except HFValidationError as error:
         raise ModelNotFound(
             f"{model!r} is neither a folder here nor a possible Hugging Face id ({error}). "
             "Ids look like facebook/KernelLLM."
         ) from error
+    if not isinstance(config, str):
+        return None
+    folder = Path(config).parent
     try:
         check_folder(folder)
     except CheckpointError:
@@ -159,7 +162,8 @@ def _listing(model: str) -> dict[str, int | None]:
     except HfHubHTTPError as error:
         raise _refused(model, error) from error
     except Exception as error:
-        # The HTTP library below differs between versions (requests, httpx, …), so do its errors.
+        if not _of_the_network(error):
+            raise
         raise _unreachable(model, str(error) or type(error).__name__) from error
     files = {entry.rfilename: entry.size for entry in info.siblings or []}
     if not any(name.endswith(".safetensors") for name in files):
@@ -192,6 +196,12 @@ def _unreachable(model: str, why: str) -> EngineError:
     )
 
 
+def _of_the_network(error: Exception) -> bool:
+    """The HTTP library below huggingface_hub differs between its versions, so do its errors."""
+    library = type(error).__module__.split(".")[0]
+    return isinstance(error, OSError) or library.startswith(("http", "requests", "urllib3"))
+
+
 def _download(model: str, files: dict[str, int | None], progress: ProgressCallback) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError
@@ -218,6 +228,8 @@ def _download(model: str, files: dict[str, int | None], progress: ProgressCallba
             ) from error
         raise _unreachable(model, str(error)) from error
     except Exception as error:
+        if not _of_the_network(error):
+            raise
         raise _unreachable(model, str(error) or type(error).__name__) from error
     check_folder(folder)
     return folder
@@ -235,10 +247,14 @@ def _watched(model: str, total: int | None, progress: ProgressCallback) -> Itera
     blobs = Path(HF_HUB_CACHE) / f"models--{model.replace('/', '--')}" / "blobs"
     finished = threading.Event()
 
+    def report() -> None:
+        progress(LoadProgress("download", f"Downloading {model}", _size(blobs), total))
+
     def watch() -> None:
         while not finished.wait(0.5):
-            progress(LoadProgress("download", f"Downloading {model}", _size(blobs), total))
+            report()
 
+    report()
     watcher = threading.Thread(target=watch, name="download-progress", daemon=True)
     watcher.start()
     try:

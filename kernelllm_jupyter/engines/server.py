@@ -159,17 +159,20 @@ class ModelServer:
 
     def _wait_until_loaded(self, channel: Channel, *, tell: bool) -> bool:
         """Wait, passing progress on; false where loading failed and the client was told."""
-        told: LoadProgress | None = None
+        told: list[LoadProgress] = []
         spoke = time.monotonic()
         while True:
             with self._changed:
                 if self._loaded is None and self._failure is None:
                     self._changed.wait(0.5)
-                news = self._steps[-1] if self._steps else None
+                steps = list(self._steps)
                 loaded, failure = self._loaded is not None, self._failure
-            if tell and news is not None and news != told:
-                channel.send({"progress": asdict(news)})
-                told, spoke = news, time.monotonic()
+            # The last one told may have been replaced by newer byte counts.
+            news = [step for step in steps[max(0, len(told) - 1) :] if step not in told]
+            if tell and news:
+                for step in news:
+                    channel.send({"progress": asdict(step)})
+                told, spoke = steps, time.monotonic()
             if failure is not None:
                 channel.send(failure)
                 return False
