@@ -47,6 +47,7 @@ class CodeReader:
         self._line = ""  # What has come of the current line.
         self._given = 0  # How much of it was handed on.
         self._held: list[str] = []  # Whole lines of which it is not known what they are.
+        self._talked = False
         self._fence = ""
         self._out: list[str] = []
         self._blank = True  # Nothing but empty lines were handed on.
@@ -66,11 +67,11 @@ class CodeReader:
     def flush(self) -> str:
         """The rest, when the reply is over; what was the beginning of a fence is dropped."""
         if not self.done and self._line:
-            if self._state == self._before and CODE_LINE.match(self._line):
+            if self._state == self._before and not self._talked and CODE_LINE.match(self._line):
                 self._begin_bare()
             if self._state == self._inside and not MAYBE_FENCE.fullmatch(self._line):
                 rest = self._line[self._given :]
-                self._give(re.sub(r"<\|[A-Za-z0-9_]*\|?$", "", rest))
+                self._give(MAYBE_SPECIAL.sub("", rest))
         self.done = True
         return self._taken()
 
@@ -93,6 +94,7 @@ class CodeReader:
         elif MAYBE_CODE_LINE.fullmatch(line):
             self._held.append(self._line)
         else:
+            self._talked = True
             self._held.clear()
 
     def _begin_bare(self) -> None:
