@@ -15,7 +15,7 @@ from kernelllm_jupyter.verify.check import check, chosen_worker, make_request, p
 from kernelllm_jupyter.verify.gpu import NO_GPU, gpu_present
 from kernelllm_jupyter.verify.worker import DeviceUnusable
 
-__all__ = ["benchmark"]
+__all__ = ["benchmark", "timing_of"]
 
 
 def benchmark(
@@ -53,10 +53,11 @@ def benchmark(
     answer = chosen.ask(request, blobs, progress, cancel)
     if "problem" in answer["final"]:
         raise problem_error(answer["final"]["problem"], problem)
-    return _timing(answer["final"], chosen.versions)
+    return timing_of(answer["final"], chosen.versions)
 
 
-def _timing(final: dict[str, Any], versions: dict[str, str]) -> Timing:
+def timing_of(final: dict[str, Any], versions: dict[str, str]) -> Timing:
+    """The worker's answer as a value."""
     if "timing" not in final:
         reasons = final.get("reasons") or [final.get("failed", {"message": "no result"})]
         text = f"The measurement failed: {reasons[0]['message']}"

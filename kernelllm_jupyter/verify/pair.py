@@ -126,14 +126,10 @@ class Pair:
 
     def end(self) -> None:
         """Kill both children with their process groups, reap them and remove their folder."""
-        for role, pid in self.pids.items():
-            if role in self.statuses:
-                continue
-            for kill in (os.killpg, os.kill):
-                try:
-                    kill(pid, signal.SIGKILL)
-                except (ProcessLookupError, PermissionError):
-                    continue
+        alive = {role: pid for role, pid in self.pids.items() if role not in self.statuses}
+        for pid in alive.values():
+            _kill(pid)
+        for role, pid in alive.items():
             _, self.statuses[role] = os.waitpid(pid, 0)
         for pid in self.pids.values():
             _kill_group(pid)
@@ -151,12 +147,16 @@ def _size(path: Path) -> int:
         return 0
 
 
+def _kill(leader: int) -> None:
+    for kill in (os.killpg, os.kill):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            kill(leader, signal.SIGKILL)
+
+
 def _kill_group(pid: int) -> None:
     """The rest of a process group whose leader is dead."""
-    try:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        return
 
 
 def _remove(folder: Path) -> None:

@@ -28,6 +28,19 @@ __all__ = ["judge"]
 #: Variations stop when a check has taken this long: large inputs in the interpreter.
 VARIATIONS_S = 10.0
 
+#: What cannot be found out on a device, by reason code.
+NOT_MADE = {
+    "cpu": {
+        "compilation": "The Triton kernels were interpreted, not compiled for a GPU.",
+        "device": "Whether outputs are on the GPU cannot be seen without one.",
+        "races": "Races between programs were not looked for: they run one after another here.",
+    },
+    "gpu": {
+        "out_of_bounds": "Accesses out of bounds were not tracked: that needs the interpreter.",
+        "races": "Races between programs were not looked for.",
+    },
+}
+
 State = dict[str, torch.Tensor]
 
 
@@ -78,6 +91,8 @@ class Match:
 
     def play(self) -> None:
         """Raise :class:`Refusal` or :class:`ReferenceFailure`, or return: then it is correct."""
+        for code, message in NOT_MADE["gpu" if self.on_gpu else "cpu"].items():
+            self.findings.skip(code, message)
         self._build()
         self.say("reference", "")
         trials = plan(self.reference.seed)

@@ -224,13 +224,16 @@ def _moved(values: Any, seed: int) -> Any:
     Lower precisions as well: an honest kernel loads them exactly and computes in float32, and
     what the reference itself loses by rounding in between shows in its own error.
     """
-    generator = torch.Generator().manual_seed(seed)
+    generators: dict[torch.device, torch.Generator] = {}
 
     def move(tensor: torch.Tensor) -> torch.Tensor:
         if tensor.dtype not in LOWER:
             return tensor
-        sign = torch.randint(0, 2, tensor.shape, generator=generator).to(tensor.device) * 2 - 1
-        return tensor.double() * (1 + sign.double() * ROUNDING)
+        device = tensor.device
+        if device not in generators:
+            generators[device] = torch.Generator(device=device).manual_seed(seed)
+        up = torch.randint(0, 2, tensor.shape, generator=generators[device], device=device)
+        return tensor.double() * (1 + (up.double() * 2 - 1) * ROUNDING)
 
     return mapped(values, move)
 

@@ -68,12 +68,12 @@ class Server:
         try:
             while True:
                 waiting = self._seconds_to_next_deadline()
-                if len(self.standby) < STANDBY:
+                if self._needs_standby():
                     waiting = 0.0
                 events = self.selector.select(waiting)
                 for key, _ in events:
                     key.data()
-                if not events and len(self.standby) < STANDBY:
+                if not events and self._needs_standby():
                     self.standby.append(Pair.make(self.start))
                 self._end_overdue()
                 self._end_overcrowded()
@@ -83,6 +83,13 @@ class Server:
             for pair in [*self.standby, *(game.pair for game in self.games)]:
                 pair.end()
             sweep(set())
+
+    def _needs_standby(self) -> bool:
+        """Whether to make a pair now: one to fork only between checks, whose time it would take.
+
+        A spawned one takes seconds to import torch, so it starts beside the check before.
+        """
+        return len(self.standby) < STANDBY and not (self.fork_server and self.games)
 
     def _seconds_to_next_deadline(self) -> float | None:
         if not self.games:

@@ -68,6 +68,7 @@ def _spawn(seat: Seat, device: str) -> int:
     environment = dict(os.environ)
     for name in ("HOME", "TMPDIR", "XDG_CACHE_HOME", "TRITON_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR"):
         environment[name] = str(home)
+    environment["TORCHINDUCTOR_COMPILE_THREADS"] = "1"
     if device == "cpu":
         environment["TRITON_INTERPRET"] = "1"
     command = [sys.executable, "-m", "kernelllm_jupyter.verify.spawned", seat.role, device]

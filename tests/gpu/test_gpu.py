@@ -1,0 +1,131 @@
+"""The checker and the timing on a real GPU. Without one, everything here is skipped.
+
+Run with ``pytest tests/gpu`` on a machine with a GPU that torch can use.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "python"))
+
+from verify_candidates import (
+    ADD_RELU,
+    ADD_RELU_RIGHT,
+    HEAD,
+    MATMUL,
+    MATMUL_KERNEL,
+    RIGHT,
+    TRITON,
+    WRONG,
+    Case,
+    filled,
+    model,
+)
+from verify_functions import RIGHT_FUNCTIONS, WRONG_FUNCTIONS
+
+from kernelllm_jupyter.values import Problem
+from kernelllm_jupyter.verify.benchmark import benchmark
+from kernelllm_jupyter.verify.check import check
+from kernelllm_jupyter.verify.gpu import gpu_present
+from kernelllm_jupyter.verify.worker import DeviceUnusable, shutdown, worker
+
+
+def _missing() -> str:
+    """Why there is no GPU to test on; empty where there is one."""
+    if not gpu_present():
+        return "this machine has no GPU"
+    try:
+        worker("cuda").start()
+    except DeviceUnusable as error:
+        return str(error)
+    return ""
+
+
+WHY = _missing()
+pytestmark = [pytest.mark.gpu, pytest.mark.skipif(bool(WHY), reason=WHY or "there is a GPU")]
+
+PROBLEM = Problem(HEAD + ADD_RELU, "Model")
+CANDIDATE = TRITON + ADD_RELU_RIGHT
+#: Cases that only the interpreter can decide, or that are spelled for a machine without a GPU.
+INTERPRETER_ONLY = {"no mask", "right in one configuration only"}
+
+
+def named(case: Case) -> str:
+    return case.name
+
+
+@pytest.mark.parametrize("case", [*RIGHT, *RIGHT_FUNCTIONS], ids=named)
+def test_a_right_candidate_is_correct(case: Case) -> None:
+    verdict = check(case.problem(), case.source(), device="cuda", timeout_s=120)
+    assert verdict.verdict == "correct", (verdict.reasons, verdict.output)
+    assert verdict.device == "cuda"
+    assert verdict.launches
+
+
+@pytest.mark.parametrize("case", [*WRONG, *WRONG_FUNCTIONS], ids=named)
+def test_a_wrong_candidate_is_refused(case: Case) -> None:
+    if case.name in INTERPRETER_ONLY:
+        pytest.skip("only the interpreter sees this")
+    verdict = check(case.problem(), case.source(), device="cuda", timeout_s=120)
+    assert verdict.verdict != "correct"
+
+
+def test_a_product_in_tf32_is_named() -> None:
+    source = TRITON + filled(MATMUL_KERNEL, cast="").replace(', input_precision="ieee"', "")
+    problem = Problem(HEAD + MATMUL, "Model")
+    refused = check(problem, source, device="cuda", timeout_s=120)
+    assert [reason.code for reason in refused.reasons] == ["tf32"]
+    assert check(problem, source, device="cuda", timeout_s=120, allow_tf32=True).correct
+
+
+def test_an_output_on_the_wrong_device_is_refused() -> None:
+    source = CANDIDATE.replace("return out", "return out.cpu()")
+    verdict = check(PROBLEM, source, device="cuda", timeout_s=120)
+    assert [reason.code for reason in verdict.reasons] == ["device"]
+
+
+def test_a_fault_on_the_gpu_ends_the_worker_and_nothing_else() -> None:
+    statement = "tl.store(out_ptr + (offsets + 1) * 1000000000000, 1.0)"
+    source = CANDIDATE.replace("    mask = offsets < n", f"    mask = offsets < n\n    {statement}")
+    verdict = check(PROBLEM, source, device="cuda", timeout_s=120)
+    assert verdict.verdict in ("runtime_error", "crashed", "incorrect")
+    assert check(PROBLEM, CANDIDATE, device="cuda", timeout_s=120).correct
+
+
+def test_a_hanging_triton_kernel_is_killed() -> None:
+    loop = "    mask = offsets < n\n    i = 0\n    while i < 1:\n        i = i * 1"
+    source = CANDIDATE.replace("    mask = offsets < n", loop)
+    verdict = check(PROBLEM, source, device="cuda", timeout_s=15)
+    assert verdict.verdict == "timeout"
+    assert check(PROBLEM, CANDIDATE, device="cuda", timeout_s=120).correct
+
+
+def test_a_benchmark_gives_medians_of_all_three() -> None:
+    problem = Problem(
+        HEAD + model("torch.relu(x + y)", "torch.randn(4096, 4096), torch.randn(4096, 4096)"),
+        "Model",
+    )
+    source = CANDIDATE.replace("128", "1024")
+    timing = benchmark(problem, source)
+    assert timing.conclusion in ("faster", "slower", "no difference"), timing.message
+    assert timing.verified
+    for figure in (timing.eager_ms, timing.compile_ms, timing.candidate_ms):
+        assert figure is not None
+        assert figure > 0
+    assert timing.candidate_spread_ms is not None
+    assert timing.candidate_spread_ms.low <= timing.candidate_ms <= timing.candidate_spread_ms.high
+
+
+def test_a_wrong_candidate_is_not_timed() -> None:
+    timing = benchmark(PROBLEM, CANDIDATE.replace("tl.maximum(x + y, 0.0)", "x + y"))
+    assert timing.conclusion == "not measured"
+    assert timing.verified is False
+    assert timing.candidate_ms is None
+
+
+def teardown_module() -> None:
+    shutdown()
