@@ -2,6 +2,7 @@ import type { ISessionContext } from '@jupyterlab/apputils';
 import type { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
 import { IRenderMimeRegistry, MimeModel } from '@jupyterlab/rendermime';
 import type { IRenderMime } from '@jupyterlab/rendermime-interfaces';
+import type { Kernel, Session } from '@jupyterlab/services';
 import { Panel, Widget } from '@lumino/widgets';
 
 const PANEL_MIME = 'application/vnd.kernelllm.panel+json';
@@ -9,6 +10,13 @@ const WIDGET_MIME = 'application/vnd.jupyter.widget-view+json';
 
 /** Before the widgets' own -10, so that our form wins where an output offers both. */
 const RANK = -20;
+
+const ENDED: readonly Kernel.Status[] = [
+  'restarting',
+  'autorestarting',
+  'terminating',
+  'dead'
+];
 
 /** Render our panels in every notebook: live while the Jupyter kernel has them, else static. */
 export function showPanels(tracker: INotebookTracker): void {
@@ -44,6 +52,8 @@ class PanelView extends Panel implements IRenderMime.IRenderer {
     this.fixed = rendermime.createRenderer('text/html');
     this.addWidget(this.fixed);
     sessionContext.connectionStatusChanged.connect(this.onConnection);
+    sessionContext.statusChanged.connect(this.onStatus);
+    sessionContext.kernelChanged.connect(this.onKernel);
   }
 
   async renderModel(model: IRenderMime.IMimeModel): Promise<void> {
@@ -61,6 +71,8 @@ class PanelView extends Panel implements IRenderMime.IRenderer {
   override dispose(): void {
     this.observer.disconnect();
     this.sessionContext.connectionStatusChanged.disconnect(this.onConnection);
+    this.sessionContext.statusChanged.disconnect(this.onStatus);
+    this.sessionContext.kernelChanged.disconnect(this.onKernel);
     super.dispose();
   }
 
@@ -69,9 +81,7 @@ class PanelView extends Panel implements IRenderMime.IRenderer {
   }
 
   private renderLive(): void {
-    this.live?.dispose();
-    this.live = null;
-    this.observer.disconnect();
+    this.dropLive();
     if (this.model && this.rendermime.getFactory(WIDGET_MIME)) {
       const live = this.rendermime.createRenderer(WIDGET_MIME);
       this.live = live;
@@ -81,6 +91,34 @@ class PanelView extends Panel implements IRenderMime.IRenderer {
     }
     this.choose();
   }
+
+  private dropLive(): void {
+    this.observer.disconnect();
+    this.live?.dispose();
+    this.live = null;
+    this.choose();
+  }
+
+  /** The kernel that had the widgets is gone; their views would stand there with broken links. */
+  private giveUp(): void {
+    this.model = null;
+    this.dropLive();
+  }
+
+  private readonly onStatus = (_: unknown, status: Kernel.Status): void => {
+    if (ENDED.includes(status)) {
+      this.giveUp();
+    }
+  };
+
+  private readonly onKernel = (
+    _: unknown,
+    { oldValue }: Session.ISessionConnection.IKernelChangedArgs
+  ): void => {
+    if (oldValue) {
+      this.giveUp();
+    }
+  };
 
   private readonly onConnection = (_: unknown, status: string): void => {
     // A renderer of widgets made without a kernel does not notice the kernel that comes later.

@@ -302,6 +302,13 @@ def test_the_panel_stays_readable_without_its_kernel(server: Server, open_notebo
     assert "model not found" not in page.cell(1).inner_text()
 
 
+def test_a_restart_leaves_the_panel_readable(translated: NotebookPage) -> None:
+    translated.ask("await panel.sessionContext.session.kernel.restart()")
+    fixed = translated.page.locator(".kllm-output .jp-RenderedHTML .kllm-verdict")
+    fixed.get_by_text("Correct").wait_for()
+    assert translated.page.locator(".kllm-panel").count() == 0
+
+
 def test_the_panel_of_an_untrusted_notebook_is_static_and_sanitised(
     lab: Server, open_notebook: Open, translated: NotebookPage
 ) -> None:
