@@ -48,4 +48,3 @@ class StarterProfile:
             functools.partial(module_head, traced, names, problem.source),
             functools.partial(class_head, traced, names, problem.source),
         )
-

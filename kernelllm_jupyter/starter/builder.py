@@ -76,7 +76,7 @@ class Builder:
     def rank(self) -> int | None:
         return None if self.shape is None else len(self.shape)
 
-    # -- operands -------------------------------------------------------------------------------
+    # -- operands ---------------------------------------------------------------------------------
 
     def tensor(self, value: Any, node: ast.AST | None = None) -> Tensor:
         """``value`` as a value of the graph, loading an input or weight on first use."""

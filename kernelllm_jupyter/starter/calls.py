@@ -35,7 +35,16 @@ __all__ = ["Calls"]
 
 _MAKERS = frozenset(
     {"rand", "randn", "ones", "zeros", "empty", "full", "randint", "tensor", "linspace", "arange"}
-    | {"rand_like", "randn_like", "normal", "as_tensor", "Tensor", "eye", "FloatTensor", "scalar_tensor"}
+    | {
+        "rand_like",
+        "randn_like",
+        "normal",
+        "as_tensor",
+        "Tensor",
+        "eye",
+        "FloatTensor",
+        "scalar_tensor",
+    }
 )
 _FUNCTION_MODULES = ("torch", "torch.nn.functional", "torch.special", "torch.Tensor")
 _DTYPES = frozenset({"float32", "float", "get_default_dtype"})
@@ -69,7 +78,7 @@ class Calls:
             return self._bound(callee, args, keywords, node)
         raise Refused(describe_callee(callee), node)
 
-    # -- modules ------------------------------------------------------------------------------------
+    # -- modules ----------------------------------------------------------------------------------
 
     def _instance(
         self, callee: Instance, args: list[Any], keywords: dict[str, Any], node: ast.Call
@@ -111,7 +120,9 @@ class Calls:
                 self.tracer.change(args[0], result)
             return result
         if kind in ("LayerNorm", "RMSNorm"):
-            sizes, eps = self._settings(layer, "normalized_shape eps=None elementwise_affine bias")[:2]
+            sizes, eps = self._settings(layer, "normalized_shape eps=None elementwise_affine bias")[
+                :2
+            ]
             if eps is None:
                 eps = 1e-5 if kind == "LayerNorm" else 1.1920928955078125e-07
             weights = self.tracer.layer_weights(layer)
@@ -145,11 +156,9 @@ class Calls:
                     values[index] = value.value
         return values
 
-    # -- torch, math, nn ------------------------------------------------------------------------------
+    # -- torch, math, nn --------------------------------------------------------------------------
 
-    def _dotted(
-        self, name: str, args: list[Any], keywords: dict[str, Any], node: ast.Call
-    ) -> Any:
+    def _dotted(self, name: str, args: list[Any], keywords: dict[str, Any], node: ast.Call) -> Any:
         head, _, last = name.rpartition(".")
         if name in ("torch.nn.Parameter", "torch.nn.parameter.Parameter"):
             spec = args[0] if args else keywords.get("data", keywords.get("tensor"))
@@ -211,9 +220,7 @@ class Calls:
             return Sequence(kind, dict(pairs))
         return Layer(kind, list(args), dict(keywords), node)
 
-    def _made(
-        self, last: str, args: list[Any], keywords: dict[str, Any], node: ast.Call
-    ) -> Any:
+    def _made(self, last: str, args: list[Any], keywords: dict[str, Any], node: ast.Call) -> Any:
         """``torch.randn(4, 8)``: only the shape matters."""
         if last in ("tensor", "as_tensor", "scalar_tensor"):
             value = plain(args[0])
@@ -238,7 +245,7 @@ class Calls:
             return Spec(None, dtype)
         return Spec(tuple(_size(value) for value in sizes), dtype)
 
-    # -- methods --------------------------------------------------------------------------------------
+    # -- methods ----------------------------------------------------------------------------------
 
     def _bound(
         self, callee: Bound, args: list[Any], keywords: dict[str, Any], node: ast.Call

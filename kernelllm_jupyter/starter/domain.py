@@ -51,9 +51,9 @@ class Number:
     """A setting of the module or the call: ``node`` is how ``forward`` can compute it again.
 
     Mostly a number, but a flag, a string or a tuple may come from a constructor too. ``node`` is
-    None where only the constructor can compute it; ``known`` is false where the value is not known now.
-    ``free`` means that another caller may give another value, so that nothing may be built on it
-    without a check at run time.
+    None where only the constructor can compute it; ``known`` is false where the value is not known
+    now. ``free`` means that another caller may give another value, so that nothing may be built
+    on it without a check at run time.
     """
 
     node: ast.expr | None

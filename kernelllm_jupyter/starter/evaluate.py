@@ -186,7 +186,7 @@ class Evaluator:
             return list(value)
         raise Refused("a loop whose length is not known before the call", node)
 
-    # -- attributes and items -----------------------------------------------------------------------
+    # -- attributes and items ---------------------------------------------------------------------
 
     def _Attribute(self, node: ast.Attribute, env: Environment) -> Any:
         owner = self(node.value, env)
@@ -320,7 +320,7 @@ class Evaluator:
         path = ast.Subscript(value=shape.node, slice=place, ctx=ast.Load())
         return Number(path, known, known=known is not None)
 
-    # -- operators ----------------------------------------------------------------------------------
+    # -- operators --------------------------------------------------------------------------------
 
     def _BinOp(self, node: ast.BinOp, env: Environment) -> Any:
         return self.binary(node.op, self(node.left, env), self(node.right, env), node)
@@ -424,7 +424,7 @@ class Evaluator:
         chosen = node.body if self.truth(self(node.test, env), node) else node.orelse
         return self(chosen, env)
 
-    # -- calls --------------------------------------------------------------------------------------
+    # -- calls ------------------------------------------------------------------------------------
 
     def _Call(self, node: ast.Call, env: Environment) -> Any:
         callee = self(node.func, env)

@@ -83,8 +83,8 @@ class Graph:
     def prompt(self) -> str:
         """The text that the model is trained on: a head with the arguments, then the steps.
 
-        Step *i* begins with the label ``@i`` and defines ``$v<i>``. The steps stand without
-        separators, because every token costs training time.
+        Step *i* begins with the label ``@i``. The steps stand without separators, because every
+        token costs training time.
         """
         columns = " cols" if self.has_columns else ""
         arguments = "".join(
@@ -97,6 +97,21 @@ class Graph:
         return f"{self.layout} {self.stored}{columns} {arguments}\n{steps}\n=>\n"
 
     def line(self, index: int) -> str:
-        """One step as the model reads it, and as it says it again before it writes it in Triton."""
+        """One step as the model reads it, and as it says it again before it writes it in Triton.
+
+        Values are counted back from the step (``$1`` is the value before), and a step's constants
+        from its first (``$c1``), so that an operation reads the same wherever it stands.
+        """
         step = self.steps[index]
-        return f"@{index} {step.operation} {''.join(step.operands)}"
+        operands = []
+        for operand in step.operands:
+            if operand.startswith("$v"):
+                operand = f"${index - int(operand[2:])}"
+            elif operand.startswith("$c"):
+                operand = f"$c{self.constants_of(index).index(operand) + 1}"
+            operands.append(operand)
+        return f"@{index} {step.operation} {''.join(operands)}"
+
+    def constants_of(self, index: int) -> list[str]:
+        """The placeholders of the constants that a step uses."""
+        return [operand for operand in self.steps[index].operands if operand.startswith("$c")]

@@ -131,9 +131,7 @@ class Lowering:
             self._one_slope(operands[1], node)
         return self.emit(operation, operands, node)
 
-    def _by_arithmetic(
-        self, operation: str, flags: list[Tensor], node: ast.AST | None
-    ) -> Tensor:
+    def _by_arithmetic(self, operation: str, flags: list[Tensor], node: ast.AST | None) -> Tensor:
         """``and`` and ``or`` of a block with one flag per row.
 
         Triton's interpreter (3.9) has no bitwise operators between the two.
@@ -302,12 +300,11 @@ class Lowering:
         found = self._axis(dims, node)
         known = self.builder.axis
         if known is None:
-            self.builder.axis = found
-        elif (known.kind, known.first, known.count) != (found.kind, found.first, found.count):
+            self.builder.axis = known = found
+        same = (known.kind, known.first, known.count) == (found.kind, found.first, found.count)
+        if not same or (found.first is None and known.text != found.text):
             raise Refused("reductions along different dimensions", node)
-        elif found.first is None and known.text != found.text:
-            raise Refused("reductions along different dimensions", node)
-        return self.builder.axis or found
+        return known
 
     def _axis(self, dims: Any, node: ast.AST | None) -> Axis:
         rank = self.builder.rank
@@ -363,9 +360,9 @@ class Lowering:
         if again is not None:
             return again
         everything = dims is None or dims in ((), [])
-        if everything and isinstance(value, Tensor) and value.extent in ("drop", "keep"):
-            if operation in ("sum", "mean") and value.extent == "drop":
-                return self.builder.total_of_rows(operation, value)
+        is_row = isinstance(value, Tensor) and value.extent == "drop"
+        if everything and is_row and operation in ("sum", "mean"):
+            return self.builder.total_of_rows(operation, value)
         tensor = self._row_input(value, operation, node)
         if everything:
             whole = self.emit(operation, [tensor], node, extent="total")
@@ -585,7 +582,9 @@ class Lowering:
 
     def _call_l1_loss(self, args: list[Any], keywords: dict[str, Any], node: ast.AST) -> Any:
         pair, reduction = self._loss("", "l1_loss", args, keywords, node)
-        return self._reduced(self.emit("abs", [self.emit("sub", pair, node)], node), reduction, node)
+        return self._reduced(
+            self.emit("abs", [self.emit("sub", pair, node)], node), reduction, node
+        )
 
     def _call_smooth_l1_loss(self, args: list[Any], keywords: dict[str, Any], node: ast.AST) -> Any:
         found, reduction = self._loss(" beta=1.0", "smooth_l1_loss", args, keywords, node)

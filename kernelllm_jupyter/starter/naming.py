@@ -1,8 +1,8 @@
 """The user's own names and numbers for every placeholder of a graph.
 
-Two scopes: inside the Triton kernel an input ``x`` is the pointer ``x_ptr``, and its loaded block is
-``x``; inside ``forward`` it is the tensor ``x``. A value is called what the source calls it where
-that is safe, else after its operation.
+Two scopes: inside the Triton kernel an input ``x`` is the pointer ``x_ptr``, and its loaded block
+is ``x``; inside ``forward`` it is the tensor ``x``. A value is called what the source calls it
+where that is safe, else after its operation.
 """
 
 from __future__ import annotations
@@ -72,6 +72,8 @@ class Names:
     #: The arguments of the Triton kernel, in the order in which they are passed.
     signature: tuple[str, ...]
     kernel_name: str
+    #: Inside the Triton kernel, by step: the values counted back from it, and its constants.
+    steps: tuple[dict[str, str], ...]
 
 
 def names_for(graph: Graph, class_name: str, arguments: tuple[str, ...]) -> Names:
@@ -115,7 +117,13 @@ def names_for(graph: Graph, class_name: str, arguments: tuple[str, ...]) -> Name
     forward["$k"] = kernel["$k"] = title
     forward["$dim"] = graph.dim
     forward["$count"] = str(graph.dims_kept)
-    return Names(kernel, forward, tuple(signature), title)
+    steps = []
+    for index in range(len(graph.steps)):
+        own_names = {f"${back}": kernel[f"$v{index - back}"] for back in range(index + 1)}
+        for place, constant in enumerate(graph.constants_of(index), start=1):
+            own_names[f"$c{place}"] = kernel[constant]
+        steps.append(own_names)
+    return Names(kernel, forward, tuple(signature), title, tuple(steps))
 
 
 def kernel_name(graph: Graph, class_name: str) -> str:
@@ -136,7 +144,9 @@ _LOADS = frozenset({"load", "first", "second", "vec", "one", "float"})
 
 def _values(graph: Graph, taken: set[str]) -> list[str]:
     """One name per value; a name is used again once its last value is needed no more."""
-    last_use = [len(graph.steps) if i == len(graph.steps) - 1 else i for i in range(len(graph.steps))]
+    last_use = [
+        len(graph.steps) if i == len(graph.steps) - 1 else i for i in range(len(graph.steps))
+    ]
     for index, step in enumerate(graph.steps):
         for operand in step.operands:
             if operand.startswith("$v"):

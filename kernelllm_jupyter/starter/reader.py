@@ -12,7 +12,7 @@ __all__ = ["SEPARATOR", "AnswerReader"]
 #: The line between the body of the Triton kernel and that of ``forward``.
 SEPARATOR = "---"
 
-_PLACEHOLDER = re.compile(r"\$(?:[a-z]+\d*)")
+_PLACEHOLDER = re.compile(r"\$(?:[a-z]+\d*|\d+)")
 #: What begins a line that is not code: there the model says a step of the prompt again.
 _ECHO = "@"
 #: A placeholder that the next piece may continue.
@@ -35,6 +35,7 @@ class AnswerReader:
         self._in_forward = False
         self._held = ""
         self._line = ""
+        self._step: dict[str, str] = {}
 
     def feed(self, text: str) -> str:
         """The code that is certain after ``text``."""
@@ -84,18 +85,25 @@ class AnswerReader:
             self._line = ""
             return self._class_head()
         if not self._line and rest.startswith(_ECHO):
+            self._begin_step(rest)
             return ""
         code = self._part(rest) + "\n"
         self.done = self._in_forward and self._line.startswith("return")
         self._line = ""
         return code
 
+    def _begin_step(self, echo: str) -> None:
+        """From here on placeholders are counted from the step that ``echo`` names."""
+        label = re.match(r"@(\d+)", echo)
+        index = int(label.group(1)) if label is not None else len(self._names.steps)
+        self._step = self._names.steps[index] if index < len(self._names.steps) else {}
+
     def _part(self, text: str) -> str:
         """``text`` restored, with the line's indentation where it begins one."""
         if not text:
             return ""
         indent = "" if self._line else " " * (8 if self._in_forward else 4)
-        names = self._names.forward if self._in_forward else self._names.kernel
+        names = self._names.forward if self._in_forward else self._names.kernel | self._step
         code, place = "", 0
         for match in _PLACEHOLDER.finditer(text):
             before = text[place : match.start()]

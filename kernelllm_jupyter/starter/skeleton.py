@@ -33,7 +33,9 @@ def module_head(trace: Trace, names: Names, source: str) -> str:
     for node in definitions:
         needed |= _names_in([node])
     needed |= {"torch", "triton", "tl"} | _names_in_text(_class_line(trace))
-    needed |= _names_in([trace.forward.args, *([trace.forward.returns] if trace.forward.returns else [])])
+    needed |= _names_in(
+        [trace.forward.args, *([trace.forward.returns] if trace.forward.returns else [])]
+    )
     for number in trace.graph.numbers:
         needed |= _names_in_text(number.text)
     parts = ["\n".join(_imports(trace.tree, needed))]
@@ -126,13 +128,13 @@ def _kept_nodes(trace: Trace) -> list[ast.stmt]:
         frontier += fresh
     texts = " ".join(number.text for number in trace.graph.numbers)
     kept: list[ast.stmt] = []
-    for node in trace.cls.body:
-        if isinstance(node, (ast.Assign, ast.AnnAssign)):
-            kept.append(node)
-        elif isinstance(node, ast.FunctionDef):
-            is_read = re.search(rf"\bself\.{node.name}\b", texts) is not None
-            if node.name in wanted or (is_read and node.decorator_list):
-                kept.append(node)
+    for member in trace.cls.body:
+        if isinstance(member, (ast.Assign, ast.AnnAssign)):
+            kept.append(member)
+        elif isinstance(member, ast.FunctionDef):
+            is_read = re.search(rf"\bself\.{member.name}\b", texts) is not None
+            if member.name in wanted or (is_read and member.decorator_list):
+                kept.append(member)
     return kept
 
 

@@ -81,7 +81,7 @@ class Tracer:
         self._kept: list[Any] = []  # So that no identity in _changed is used twice.
         self._first_input: ast.expr = ast.Name("input", ast.Load())
 
-    # -- the whole line -------------------------------------------------------------------------------
+    # -- the whole line ---------------------------------------------------------------------------
 
     def run(self) -> Trace:
         self._read_module()
@@ -127,7 +127,9 @@ class Tracer:
         if isinstance(found, dict):
             return [], found
         found = list(found) if isinstance(found, (list, tuple)) else []
-        both = len(found) == 2 and isinstance(found[0], (list, tuple)) and isinstance(found[1], dict)
+        both = (
+            len(found) == 2 and isinstance(found[0], (list, tuple)) and isinstance(found[1], dict)
+        )
         return (list(found[0]), found[1]) if both else (found, {})
 
     def _inputs(self) -> list[Any] | None:
@@ -173,7 +175,7 @@ class Tracer:
         )
         return env
 
-    # -- what evaluation asks for ---------------------------------------------------------------------
+    # -- what evaluation asks for -----------------------------------------------------------------
 
     def lowering(self, node: ast.AST) -> Lowering:
         if self._lowering is None:
@@ -265,7 +267,7 @@ class Tracer:
                     return found.node
         return None
 
-    # -- objects and functions ------------------------------------------------------------------------
+    # -- objects and functions --------------------------------------------------------------------
 
     def construct(
         self,
@@ -341,7 +343,9 @@ class Tracer:
         arguments = node.args
         names = [item.arg for item in [*arguments.posonlyargs, *arguments.args]]
         env = dict(closure)
-        defaults = dict(zip(names[len(names) - len(arguments.defaults) :], arguments.defaults, strict=True))
+        defaults = dict(
+            zip(names[len(names) - len(arguments.defaults) :], arguments.defaults, strict=True)
+        )
         for item, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
             names.append(item.arg)
             if default is not None:
@@ -365,7 +369,7 @@ class Tracer:
                 raise Refused(f"a call without {name}", at)
         return env
 
-    # -- statements -----------------------------------------------------------------------------------
+    # -- statements -------------------------------------------------------------------------------
 
     def tolerant(self, statement: ast.stmt, env: Environment) -> Any:
         """Execute outside ``forward``, where what is not understood need not matter."""
@@ -507,5 +511,3 @@ def _broadcast(shapes: list[tuple[int | None, ...] | None]) -> tuple[int | None,
         wide = [size for size in here if size != 1]
         sizes.append(wide[0] if wide else 1)
     return tuple(sizes)
-
-

@@ -6,10 +6,13 @@ package: at run time nothing but the model's tokens stands between prompt and Tr
 In a template, ``{d}`` is the value that the step defines and ``{a}``, ``{b}``, ``{c}`` are its
 operands. Values are float32 inside the Triton kernel. The formulas keep their accuracy where a
 textbook form would lose it (``tanh`` and ``expm1`` near 0, ``log1p``), let NaN through as PyTorch
-does (``tl.where`` instead of ``tl.maximum``), and assign ``{d}`` last, so that a name may be reused.
+does (``tl.where`` instead of ``tl.maximum``), and assign ``{d}`` last, so that a name may be used
+again.
 """
 
 from __future__ import annotations
+
+import re
 
 from kernelllm_jupyter.starter.graph import Graph
 
@@ -255,11 +258,12 @@ def answer(graph: Graph) -> str:
     flat = graph.layout in ("flat", "half", "total")
     lines = list(_PLACE[graph.layout])
     for index, step in enumerate(graph.steps):
-        names = dict(zip("abc", step.operands, strict=False), d=f"$v{index}")
-        lines.append(graph.line(index))
+        echo = graph.line(index)
+        operands = re.findall(r"\$[a-z]*\d+", echo)
+        names = dict(zip("abc", operands, strict=False), d="$0")
+        lines.append(echo)
         lines += [line.format(**names) for line in _template(step.operation, flat)]
-    result = f"$v{len(graph.steps) - 1}"
-    lines += _stored(graph, result)
+    lines += _stored(graph, "$0")
     return "\n".join([*lines, "---", *_forward(graph)]) + "\n"
 
 
@@ -329,7 +333,11 @@ def _row_sizes(graph: Graph) -> list[str]:
         ("tail", "one"): "$in0.shape[:$dim]",
         ("tail", "keep"): "$in0.shape[:$dim] + (1,) * $count",
     }
-    counts = {"last": "$in0.shape[-1]", "dim": "$in0.shape[$dim]", "tail": "$in0.shape[$dim:].numel()"}
+    counts = {
+        "last": "$in0.shape[-1]",
+        "dim": "$in0.shape[$dim]",
+        "tail": "$in0.shape[$dim:].numel()",
+    }
     if graph.stored == "block":
         lines = ["$out = torch.empty_like($in0)"]
     elif graph.stored in ("rowsum", "rowmean"):

@@ -18,6 +18,11 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from kernelllm_jupyter.errors import UnsupportedModule
+from kernelllm_jupyter.starter.graph import Graph
+from kernelllm_jupyter.starter.trace import trace
+from kernelllm_jupyter.values import Problem
+
 from answers import answer
 from spellings import (
     BINARY,
@@ -32,25 +37,21 @@ from spellings import (
     UNARY_CONSTANT,
 )
 
-from kernelllm_jupyter.errors import UnsupportedModule
-from kernelllm_jupyter.starter.graph import Graph
-from kernelllm_jupyter.starter.trace import trace
-from kernelllm_jupyter.values import Problem
-
 __all__ = ["FAMILIES", "Example", "draw", "held", "pairs_of"]
 
 FAMILIES = ("pointwise", "graph", "reduction", "softmax", "norm", "loss", "gate")
 _WEIGHTS = (20, 24, 22, 11, 15, 8, 3)
 _ARGUMENTS = (
-    "x y z a b c input inp tensor feat features hidden h src left right lhs rhs query key value "
-    "state signal other residual skip gate t u w p q emb tokens acts logits img pred target "
-    "sample field latent context e r s frame wave"
+    "x y z a b c input inp tensor feat features hidden h src left right lhs rhs query key "
+    "value state signal other residual skip gate t u w p q emb tokens acts logits img "
+    "pred target sample field latent context e r s frame wave"
 ).split()
 _SETTINGS = (
-    "scale alpha factor shift offset beta gamma coef multiplier constant slope temperature temp k "
-    "amount threshold divisor gain ratio strength level delta rate boost margin eps"
+    "scale alpha factor shift offset beta gamma coef multiplier constant slope "
+    "temperature temp k amount threshold divisor gain ratio strength level delta rate "
+    "boost margin eps"
 ).split()
-_LOCALS = "x out y h res z t tmp u v result hidden act acc inner g".split()
+_LOCALS = ("x out y h res z t tmp u v result hidden act acc inner g").split()
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,7 @@ class Writer:
         self.init.append(f"self.{name} = {name}")
         return name
 
-    # -- expressions --------------------------------------------------------------------------------
+    # -- expressions ------------------------------------------------------------------------------
 
     def named(self, value: _Value) -> _Value:
         """``value`` under a name, so that it can be used more than once."""
@@ -211,10 +212,14 @@ class Writer:
 
     def safe(self, value: _Value) -> _Value:
         """A logarithm, root or quotient of something made positive first."""
-        positive = self.rng.choice(["{V}.abs() + {c}", "{V} * {V} + {c}", "torch.exp({v})", "1 + {V}.abs()"])
+        positive = self.rng.choice(
+            ["{V}.abs() + {c}", "{V} * {V} + {c}", "torch.exp({v})", "1 + {V}.abs()"]
+        )
         inner = self.named(value) if positive.count("{V}") > 1 else value
         text = self.spell((positive,), v=inner.text, c=self.constant())
-        outer = self.rng.choice(["torch.log({v})", "torch.sqrt({v})", "torch.rsqrt({v})", "1 / {V}"])
+        outer = self.rng.choice(
+            ["torch.log({v})", "torch.sqrt({v})", "torch.rsqrt({v})", "1 / {V}"]
+        )
         return _Value(self.spell((outer,), v=text), value.extent)
 
     def step(self, value: _Value) -> _Value:
@@ -259,7 +264,7 @@ class Writer:
             value = self.settle(self.step(value), keep)
         return value
 
-    # -- families -------------------------------------------------------------------------------------
+    # -- families ---------------------------------------------------------------------------------
 
     def module(self, family: str) -> str:
         self.inputs(family)
@@ -283,7 +288,9 @@ class Writer:
         if family in ("loss", "gate"):
             count = 2 if family == "loss" else 1
         self.arguments = [self.fresh(_ARGUMENTS) for _ in range(count)]
-        rank = self.rng.choice([1, 2, 2, 2, 3, 4] if family in ("pointwise", "graph") else [2, 2, 2, 3, 4])
+        rank = self.rng.choice(
+            [1, 2, 2, 2, 3, 4] if family in ("pointwise", "graph") else [2, 2, 2, 3, 4]
+        )
         sizes = [3, 4, 5, 7, 8, 12, 16, 17, 24, 32, 33]
         self.shape = [self.rng.choice(sizes[: 6 if rank > 2 else 11]) for _ in range(rank)]
 
@@ -365,7 +372,9 @@ class Writer:
             return self.chain(whole, self.rng.choice([0, 1, 2]))
         name = self.rng.choice(allowed)
         form = self.spell(REDUCTIONS[name], v=value.text).replace("D", self.dim)
-        value = _Value(form.replace("[K]", ", keepdim=True" if keep else ""), "keep" if keep else "drop")
+        value = _Value(
+            form.replace("[K]", ", keepdim=True" if keep else ""), "keep" if keep else "drop"
+        )
         self.values = []
         return self.chain(value, self.rng.choice([0, 0, 1, 1, 2]))
 
@@ -375,7 +384,9 @@ class Writer:
         form = self.rng.choice(ROWS)
         if form.startswith("nn."):
             attribute = self.fresh(["softmax", "sm", "norm", "op"])
-            self.init.append(f"self.{attribute} = {form.replace('D', self.dim.replace('self.', ''))}")
+            self.init.append(
+                f"self.{attribute} = {form.replace('D', self.dim.replace('self.', ''))}"
+            )
             value = _Value(f"self.{attribute}({value.text})")
         elif "\n" in form:
             value = self.named(value)
@@ -408,7 +419,9 @@ class Writer:
             value = self.named(value)
             form = self.rng.choice(NORMS)
             if self.dim.startswith("("):
-                form = self.rng.choice([f for f in NORMS if "normalize" not in f and "norm(" not in f])
+                form = self.rng.choice(
+                    [f for f in NORMS if "normalize" not in f and "norm(" not in f]
+                )
             names = {key: self.fresh(_LOCALS) for key in "AB"}
             text = form.replace("{v}", value.text).replace("{D}", self.dim)
             text = text.replace("{e}", self.number().lstrip("-") if self.chance(0.6) else "1e-5")
@@ -428,13 +441,19 @@ class Writer:
         reduced = self.rng.choice(["mean", "mean", "sum"])
         if form.startswith("nn."):
             attribute = self.fresh(["loss", "criterion", "loss_fn"])
-            self.init.append(f"self.{attribute} = {form.replace('{c}', self.constant()).replace('{r}', reduced)}")
+            self.init.append(
+                f"self.{attribute} = {form.replace('{c}', self.constant()).replace('{r}', reduced)}"
+            )
             return _Value(f"self.{attribute}({value.text}, {other.text})")
         value = self.chain(value, self.rng.choice([0, 0, 1, 2]))
         if form == "compose" and len(self.shape) > 1:
             return self.loss_of_rows(value, other, reduced)
         if "{red}" in form or "{r}" in form:
-            text = form.replace("{red}", reduced).replace("{r}", reduced).replace("{c}", self.constant())
+            text = (
+                form.replace("{red}", reduced)
+                .replace("{r}", reduced)
+                .replace("{c}", self.constant())
+            )
             return _Value(self.spell((text,), v=value.text, o=other.text))
         value = self.gather(self.chain(self.binary(value, other), self.rng.choice([0, 1, 2])))
         return _Value(self.spell((f"torch.{reduced}({{v}})", f"{{V}}.{reduced}()"), v=value.text))
@@ -464,7 +483,7 @@ class Writer:
         right = self.chain(_Value(second, "full", True), self.rng.choice([0, 1, 1, 2]))
         return self.chain(self.binary(left, right), self.rng.choice([0, 0, 1]))
 
-    # -- layout -----------------------------------------------------------------------------------------
+    # -- layout -----------------------------------------------------------------------------------
 
     def render(self) -> str:
         body = [line if not self.chance(0.1) else _augmented(line) for line in self.lines]

@@ -26,13 +26,13 @@ HERE = pathlib.Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parents[1])]
 
 import torch
-from corpus import FAMILIES, draw
-from transformers import AutoModelForCausalLM, AutoTokenizer
-
 from kernelllm_jupyter.errors import KernelLLMError
 from kernelllm_jupyter.starter import StarterProfile
 from kernelllm_jupyter.values import Problem
 from kernelllm_jupyter.verify.check import check
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from corpus import FAMILIES, draw
 
 PROFILE = StarterProfile()
 

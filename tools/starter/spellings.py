@@ -1,8 +1,8 @@
 """How PyTorch lets people spell each operation: the words of the corpus's grammar.
 
-``{v}`` stands for an argument, ``{V}`` for the same where it must bind tightly (brackets are added),
-``{o}`` and ``{O}`` for a second tensor, ``{c}`` for a number, ``{l}`` and ``{h}`` for a lower and an
-upper bound, ``D`` or ``{D}`` for a dimension, ``[K]`` for an optional keepdim.
+``{v}`` stands for an argument, ``{V}`` for the same where it must bind tightly (brackets are
+added), ``{o}`` and ``{O}`` for a second tensor, ``{c}`` for a number, ``{l}`` and ``{h}`` for a
+lower and an upper bound, ``D`` or ``{D}`` for a dimension, ``[K]`` for an optional keepdim.
 """
 
 from __future__ import annotations
@@ -52,13 +52,22 @@ UNARY: dict[str, tuple[str, ...]] = {
 UNARY_CONSTANT: dict[str, tuple[str, ...]] = {
     "add": ("{V} + {c}", "{c} + {V}", "torch.add({v}, {c})"),
     "celu": ("F.celu({v}, alpha={c})",),
-    "clamp": ("torch.clamp({v}, {l}, {h})", "torch.clamp({v}, min={l}, max={h})", "{V}.clamp({l}, {h})", "F.hardtanh({v}, {l}, {h})"),
+    "clamp": (
+        "torch.clamp({v}, {l}, {h})",
+        "torch.clamp({v}, min={l}, max={h})",
+        "{V}.clamp({l}, {h})",
+        "F.hardtanh({v}, {l}, {h})",
+    ),
     "clamp_max": ("torch.clamp({v}, max={c})", "{V}.clamp(max={c})"),
     "clamp_min": ("torch.clamp({v}, min={c})", "{V}.clamp(min={c})", "torch.clamp_min({v}, {c})"),
     "div": ("{V} / {c}", "torch.div({v}, {c})"),
     "elu": ("F.elu({v}, alpha={c})", "F.elu({v}, {c})", "F.elu({v})"),
     "hardshrink": ("F.hardshrink({v}, {c})", "F.hardshrink({v})"),
-    "leaky_relu": ("F.leaky_relu({v}, {c})", "F.leaky_relu({v}, negative_slope={c})", "F.leaky_relu({v})"),
+    "leaky_relu": (
+        "F.leaky_relu({v}, {c})",
+        "F.leaky_relu({v}, negative_slope={c})",
+        "F.leaky_relu({v})",
+    ),
     "mul": ("{V} * {c}", "{c} * {V}", "torch.mul({v}, {c})"),
     "pow": ("({V}.abs() + 0.1) ** {c}",),
     "rdiv": ("{c} / (1.5 + {V}.abs())", "{c} / (1 + torch.exp(-{V}))"),
@@ -67,7 +76,12 @@ UNARY_CONSTANT: dict[str, tuple[str, ...]] = {
     "softshrink": ("F.softshrink({v}, {h})", "F.softshrink({v})"),
     "sub": ("{V} - {c}", "torch.sub({v}, {c})"),
     "threshold": ("F.threshold({v}, {c}, {l})",),
-    "above": ("torch.where({V} > {c}, {h}, {l})", "({V} >= {c}).float()", "({V} < {c}).float()", "({V} <= {c}).float()"),
+    "above": (
+        "torch.where({V} > {c}, {h}, {l})",
+        "({V} >= {c}).float()",
+        "({V} < {c}).float()",
+        "({V} <= {c}).float()",
+    ),
 }
 
 BINARY: dict[str, tuple[str, ...]] = {
@@ -77,7 +91,13 @@ BINARY: dict[str, tuple[str, ...]] = {
     "div": ("{V} / (1 + {O}.abs())", "{V} / ({O} ** 2 + 0.5)", "{V} / {O}"),
     "maximum": ("torch.maximum({v}, {o})", "torch.max({v}, {o})"),
     "minimum": ("torch.minimum({v}, {o})",),
-    "where": ("torch.where({V} > {O}, {V}, {O})", "torch.where({O} >= 0, {v}, {o})", "torch.where({V} < {O}, {v}, 0.0)", "torch.where(({V} > 0) & ({O} > 0), {v}, {o})", "torch.where(({V} > 0) | ({O} <= 0), {o}, {v})"),
+    "where": (
+        "torch.where({V} > {O}, {V}, {O})",
+        "torch.where({O} >= 0, {v}, {o})",
+        "torch.where({V} < {O}, {v}, 0.0)",
+        "torch.where(({V} > 0) & ({O} > 0), {v}, {o})",
+        "torch.where(({V} > 0) | ({O} <= 0), {o}, {v})",
+    ),
     "logaddexp": ("torch.logaddexp({v}, {o})",),
     "lerp": ("torch.lerp({v}, {o}, 0.3)",),
     "add_scaled": ("torch.add({v}, {o}, alpha=0.5)", "{V} + 0.5 * {O}", "{V} - 2 * {O}"),
@@ -85,12 +105,34 @@ BINARY: dict[str, tuple[str, ...]] = {
 
 #: ``nn`` modules of one input; ``{c}`` is a number.
 LAYERS = (
-    "nn.ReLU()", "nn.Sigmoid()", "nn.Tanh()", "nn.GELU()", "nn.SiLU()", "nn.Mish()", "nn.Softplus()",
-    "nn.Softsign()", "nn.ELU()", "nn.ELU(alpha={c})", "nn.LeakyReLU()", "nn.LeakyReLU({c})",
-    "nn.LeakyReLU(negative_slope={c})", "nn.Hardtanh()", "nn.Hardswish()", "nn.Hardsigmoid()",
-    "nn.ReLU6()", "nn.SELU()", "nn.CELU({c})", "nn.LogSigmoid()", "nn.Tanhshrink()", "nn.PReLU()",
-    "nn.Softshrink({c})", "nn.Hardshrink({c})", "nn.Threshold({c}, {c})", "nn.GELU(approximate='tanh')",
-    "nn.Hardtanh(-1.5, 2.5)", "nn.Softplus(beta={c})",
+    "nn.ReLU()",
+    "nn.Sigmoid()",
+    "nn.Tanh()",
+    "nn.GELU()",
+    "nn.SiLU()",
+    "nn.Mish()",
+    "nn.Softplus()",
+    "nn.Softsign()",
+    "nn.ELU()",
+    "nn.ELU(alpha={c})",
+    "nn.LeakyReLU()",
+    "nn.LeakyReLU({c})",
+    "nn.LeakyReLU(negative_slope={c})",
+    "nn.Hardtanh()",
+    "nn.Hardswish()",
+    "nn.Hardsigmoid()",
+    "nn.ReLU6()",
+    "nn.SELU()",
+    "nn.CELU({c})",
+    "nn.LogSigmoid()",
+    "nn.Tanhshrink()",
+    "nn.PReLU()",
+    "nn.Softshrink({c})",
+    "nn.Hardshrink({c})",
+    "nn.Threshold({c}, {c})",
+    "nn.GELU(approximate='tanh')",
+    "nn.Hardtanh(-1.5, 2.5)",
+    "nn.Softplus(beta={c})",
 )
 
 #: Pieces in which a value is used more than once, as in papers and tutorials.
@@ -143,10 +185,19 @@ REDUCTIONS: dict[str, tuple[str, ...]] = {
     "mean": ("torch.mean({v}, dim=D[K])", "{V}.mean(dim=D[K])", "{V}.mean(D[K])"),
     "amax": ("torch.amax({v}, dim=D[K])", "{V}.amax(dim=D[K])"),
     "amin": ("torch.amin({v}, dim=D[K])", "{V}.amin(dim=D[K])"),
-    "max": ("torch.max({v}, dim=D[K]).values", "torch.max({v}, dim=D[K])[0]", "{V}.max(dim=D[K])[0]"),
+    "max": (
+        "torch.max({v}, dim=D[K]).values",
+        "torch.max({v}, dim=D[K])[0]",
+        "{V}.max(dim=D[K])[0]",
+    ),
     "min": ("torch.min({v}, dim=D[K]).values", "{V}.min(dim=D[K])[0]"),
     "logsumexp": ("torch.logsumexp({v}, dim=D[K])", "{V}.logsumexp(dim=D[K])"),
-    "norm": ("torch.norm({v}, dim=D[K])", "torch.norm({v}, p=2, dim=D[K])", "{V}.norm(dim=D[K])", "torch.linalg.norm({v}, dim=D[K])"),
+    "norm": (
+        "torch.norm({v}, dim=D[K])",
+        "torch.norm({v}, p=2, dim=D[K])",
+        "{V}.norm(dim=D[K])",
+        "torch.linalg.norm({v}, dim=D[K])",
+    ),
     "norm1": ("torch.norm({v}, p=1, dim=D[K])", "{V}.norm(p=1, dim=D[K])"),
     "var": ("torch.var({v}, dim=D[K])", "{V}.var(dim=D, unbiased=False[K])", "{V}.var(dim=D[K])"),
     "std": ("torch.std({v}, dim=D[K])", "{V}.std(dim=D, unbiased=False[K])", "{V}.std(dim=D[K])"),

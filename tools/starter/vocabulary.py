@@ -1,7 +1,8 @@
 """The starter's tokenizer: whole fragments of lines, and bytes for everything else.
 
-A fragment is what stands between two placeholders, such as `` = tl.maximum(``. The fragments are mined from the corpus, so that an answer takes few tokens; the 256 bytes beneath them
-make the tokenizer lossless for any text.
+A fragment is what stands between two placeholders, such as `` = tl.maximum(``. Those of the
+operations are known, the others are mined from the corpus, so that an answer takes few tokens; the
+256 bytes beneath them make the tokenizer lossless for any text.
 """
 
 from __future__ import annotations
@@ -10,16 +11,17 @@ import collections
 import pathlib
 import re
 
-from corpus import draw
+from kernelllm_jupyter.starter.graph import LIMITS
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from kernelllm_jupyter.starter.graph import LIMITS
+from answers import POINTWISE, REDUCING, ROWWISE
+from corpus import draw
 
 __all__ = ["BOS", "EOS", "PAD", "build", "fragments"]
 
 PAD, BOS, EOS = "<|pad|>", "<|bos|>", "<|eos|>"
-_INDEXED = re.compile(r"(@\d+|\$(?:v|in|w|p|c)\d+)")
+_INDEXED = re.compile(r"(@\d+|\$(?:in|w|p|c)\d+|\$[1-9]\d*)")
 
 
 def fragments(text: str) -> list[str]:
@@ -35,17 +37,28 @@ def fragments(text: str) -> list[str]:
     return found
 
 
-def build(folder: pathlib.Path, examples: int = 12_000, least: int = 3) -> PreTrainedTokenizerFast:
+def _known() -> list[str]:
+    """The fragments of every operation, also of those that the mined examples rarely have."""
+    found = []
+    for table in (POINTWISE, REDUCING, ROWWISE):
+        for operation, lines in table.items():
+            text = "".join(line.format(a="$1", b="$2", c="$3", d="$0") + "\n" for line in lines)
+            found += [f" {operation} ", *fragments(text)]
+    return found
+
+
+def build(folder: pathlib.Path, examples: int = 12_000, least: int = 2) -> PreTrainedTokenizerFast:
     """Mine ``examples`` training pairs and save the tokenizer to ``folder``.
 
     A fragment must be met ``least`` times: what is rarer is written in bytes.
     """
-    counts: collections.Counter[str] = collections.Counter()
+    counts: collections.Counter[str] = collections.Counter(_known() * least)
     for seed in range(examples):
         example = draw(10_000_000 + seed, "train")
         counts.update(fragments(example.prompt))
         counts.update(fragments(example.answer))
-    placeholders = [f"${kind}{i}" for kind, most in LIMITS.items() for i in range(most)]
+    placeholders = [f"${kind}{i}" for kind in ("in", "w", "p") for i in range(LIMITS[kind])]
+    placeholders += [f"$c{i}" for i in (1, 2, 3)] + [f"${i}" for i in range(LIMITS["v"])]
     placeholders += [f"@{i}" for i in range(LIMITS["v"])]
     placeholders += ["$out", "$n", "$s", "$m", "$b", "$h", "$k", "$dim", "$count"]
     mined = sorted(text for text, count in counts.items() if count >= least)

@@ -6,7 +6,7 @@ class Model(nn.Module):
     """Swish, written out as in the paper: x times its own sigmoid."""
 
     def __init__(self):
-        super(Model, self).__init__()
+        super().__init__()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """

@@ -6,7 +6,7 @@ class LayerNorm(nn.Module):
     "Construct a layernorm module with a gain and a bias."
 
     def __init__(self, features, eps=1e-6):
-        super(LayerNorm, self).__init__()
+        super().__init__()
         self.a_2 = nn.Parameter(torch.ones(features))
         self.b_2 = nn.Parameter(torch.zeros(features))
         self.eps = eps

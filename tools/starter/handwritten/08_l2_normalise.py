@@ -11,7 +11,7 @@ class Model(nn.Module):
         """
         Initializes the L2Norm layer.
         """
-        super(Model, self).__init__()
+        super().__init__()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """

@@ -4,7 +4,7 @@ import torch.nn as nn
 
 class Model(nn.Module):
     def __init__(self, min_value, divisor):
-        super(Model, self).__init__()
+        super().__init__()
         self.min_value = min_value
         self.divisor = divisor
 

@@ -11,7 +11,7 @@ class Model(nn.Module):
     """
 
     def __init__(self):
-        super(Model, self).__init__()
+        super().__init__()
 
     def forward(self, predictions, targets):
         return torch.mean((predictions - targets) ** 2)

@@ -8,7 +8,7 @@ class Model(nn.Module):
     """
 
     def __init__(self, subtract_value, multiply_value):
-        super(Model, self).__init__()
+        super().__init__()
         self.subtract_value = subtract_value
         self.multiply_value = multiply_value
 
