@@ -16,20 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from notebook_page import NotebookPage
+from notebook_page import NotebookPage, notebook_of
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
-from servers import ROOT, Server, serve
-
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-dev-shm-usage",
-]
+from servers import FLAGS, ROOT, Server, serve
 
 reports = pytest.StashKey[dict[str, pytest.TestReport]]()
 
@@ -111,7 +100,7 @@ def open_notebook(
     ) -> NotebookPage:
         name = name or f"{taken}.ipynb"
         if cells is not None:
-            (server.folder / name).write_text(json.dumps(_notebook(cells)))
+            (server.folder / name).write_text(json.dumps(notebook_of(cells)))
         page = NotebookPage(context.new_page(), server.kind, server.url, name)
         pages.append(page)
         page.open()
@@ -125,27 +114,3 @@ def open_notebook(
             folder.mkdir(exist_ok=True)
             page.page.screenshot(path=folder / f"{taken}-{at}.png")
         page.shut_down()
-
-
-def _notebook(cells: list[Any]) -> dict[str, Any]:
-    """A notebook of code cells (given as text) and other cells (given as JSON)."""
-    made = [
-        {
-            "cell_type": "code",
-            "id": f"cell-{at}",
-            "metadata": {},
-            "source": cell,
-            "outputs": [],
-            "execution_count": None,
-        }
-        if isinstance(cell, str)
-        else {"id": f"cell-{at}", "metadata": {}, **cell}
-        for at, cell in enumerate(cells)
-    ]
-    kernelspec = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    return {
-        "cells": made,
-        "metadata": {"kernelspec": kernelspec},
-        "nbformat": 4,
-        "nbformat_minor": 5,
-    }

@@ -18,7 +18,29 @@ PRELUDE = """
   const cells = notebook.model.sharedModel.cells;
 """
 
-MARK = "kernelllm"
+
+def notebook_of(cells: list[Any]) -> dict[str, Any]:
+    """A notebook of code cells (given as text) and other cells (given as JSON)."""
+    made = [
+        {
+            "cell_type": "code",
+            "id": f"cell-{at}",
+            "metadata": {},
+            "source": cell,
+            "outputs": [],
+            "execution_count": None,
+        }
+        if isinstance(cell, str)
+        else {"id": f"cell-{at}", "metadata": {}, **cell}
+        for at, cell in enumerate(cells)
+    ]
+    kernelspec = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    return {
+        "cells": made,
+        "metadata": {"kernelspec": kernelspec},
+        "nbformat": 4,
+        "nbformat_minor": 5,
+    }
 
 
 class NotebookPage:

@@ -6,6 +6,7 @@ the way from the Jupyter kernel into the cell and back.
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any
 
@@ -36,7 +37,8 @@ class Streaming(Magics):
     def stream(self, line: str, source: str) -> None:
         """``%%stream length=8000 rate=200 size=4``: pieces of ``size``, ``rate`` a second.
 
-        ``text=x`` streams that word instead, ``stop=1`` shows a Stop button meanwhile.
+        ``text=x`` streams that word instead, ``stop=1`` shows a Stop button meanwhile,
+        ``stamps=1`` prints when (Unix time, ms) how many characters had been written.
         """
         options = dict(pair.split("=") for pair in line.split())
         size = int(options.get("size", 4))
@@ -48,16 +50,20 @@ class Streaming(Magics):
         cell: cells.GeneratedCell
         cell = cells.CellStream(front) if front else cells.FallbackCell(self.shell)
         sent = ""
+        stamps = []
         try:
             for piece in _paced(text, size, float(options.get("rate", 200))):
                 sent += piece
                 cell.write(piece)
+                stamps.append((round(time.time() * 1000), len(sent)))
         except KeyboardInterrupt:
             cell.finish(sent, "stopped")
             print(f"stopped after {len(sent)}")
         else:
             cell.finish(text, "complete")
-            print("finished by", type(cell).__name__)
+            print(
+                json.dumps(stamps) if "stamps" in options else f"finished by {type(cell).__name__}"
+            )
 
     @line_magic
     def replace(self, line: str) -> None:
