@@ -322,6 +322,59 @@ def test_only_the_tab_that_asked_is_written(lab: Server, open_notebook: Open) ->
     assert one.sources() == [*cells, "first"]
 
 
+def test_two_notebooks_on_one_kernel_are_kept_apart(lab: Server, open_notebook: Open) -> None:
+    # JupyterLab hands comms to the connection that came first, so to the other notebook's.
+    cells = [LOAD, "%%stream text=first\nx"]
+    open_notebook(lab, ["other = 1"], name="second.ipynb")
+    page = open_notebook(lab, cells, name="first.ipynb")
+    identity = page.ask("return panel.sessionContext.session.kernel.id")
+    page.command("docmanager:open", {"path": "second.ipynb"})
+    page.wait("return panel.context.path === 'second.ipynb' && panel.context.isReady")
+    page.wait_for_kernel()
+    page.ask("notebook.model.sharedModel.insertCell(1, {cell_type: 'code', source: arg})", cells[1])
+    page.ask("await panel.sessionContext.changeKernel({id: arg})", identity)
+    page.ask("notebook.model.sharedModel.insertCell(0, {cell_type: 'code', source: arg})", LOAD)
+    page.wait_for_kernel()
+    page.run(0)
+    page.run(2)
+    assert page.sources() == [LOAD, "other = 1", cells[1], "first"]
+    page.command("docmanager:open", {"path": "first.ipynb"})
+    page.wait("return panel.context.path === 'first.ipynb'")
+    assert page.sources() == cells
+
+
+def test_a_second_view_of_the_notebook_changes_nothing(lab: Server, open_notebook: Open) -> None:
+    page = open_notebook(lab, [LOAD, "%%stream text=first\nx"])
+    page.command("docmanager:clone")
+    page.page.wait_for_function("() => [...window.jupyterapp.shell.widgets('main')].length === 2")
+    page.run(0)
+    page.run(1)
+    assert page.sources() == [LOAD, "%%stream text=first\nx", "first"]
+
+
+def test_with_a_console_that_takes_the_comms_the_code_arrives_by_the_fallback(
+    lab: Server, open_notebook: Open
+) -> None:
+    cells = [LOAD, "%%stream text=first\nx"]
+    page = open_notebook(lab, cells)
+    page.page.evaluate(
+        """async () => {
+            // As a console does that was opened on this kernel before the notebook was.
+            const { kernels } = window.jupyterapp.serviceManager;
+            const session = window.jupyterapp.shell.currentWidget.sessionContext;
+            const kernel = await kernels.startNew({ name: 'python3' });
+            await session.changeKernel({ id: kernel.id });
+        }"""
+    )
+    page.wait_for_kernel()
+    assert page.ask("return panel.sessionContext.session.kernel.handleComms") is False
+    page.run(0)
+    page.run(1)
+    page.wait("return cells.length === 3")
+    assert page.source(2) == "first"
+    assert "finished by FallbackCell" in page.outputs(1)
+
+
 # --- other front ends --------------------------------------------------------------------------
 
 
