@@ -24,8 +24,8 @@ from kernelllm_jupyter.starter.domain import (
     Unknown,
     WeightRef,
 )
+from kernelllm_jupyter.starter.elementwise import bind, number
 from kernelllm_jupyter.starter.evaluate import describe_callee, is_tensor, plain
-from kernelllm_jupyter.starter.lowering import bind, number
 from kernelllm_jupyter.starter.vocabulary import LAYERS, NUMERIC, UNCHANGED
 
 if TYPE_CHECKING:

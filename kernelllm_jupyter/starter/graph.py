@@ -83,8 +83,8 @@ class Graph:
     def prompt(self) -> str:
         """The text that the model is trained on: a head with the arguments, then the steps.
 
-        Step *i* begins with the label ``@i``. The steps stand without separators, because every
-        token costs training time.
+        Step *i* has its label before its operation and before its operands. The steps stand
+        without separators, because every token costs training time.
         """
         columns = " cols" if self.has_columns else ""
         arguments = "".join(
@@ -100,7 +100,8 @@ class Graph:
         """One step as the model reads it, and as it says it again before it writes it in Triton.
 
         Values are counted back from the step (``$1`` is the value before), and a step's constants
-        from its first (``$c1``), so that an operation reads the same wherever it stands.
+        from its first (``$c1``), so that an operation reads the same wherever it stands. The two
+        labels are there to be found: what follows each is copied to the answer.
         """
         step = self.steps[index]
         operands = []
@@ -110,7 +111,7 @@ class Graph:
             elif operand.startswith("$c"):
                 operand = f"$c{self.constants_of(index).index(operand) + 1}"
             operands.append(operand)
-        return f"@{index} {step.operation} {''.join(operands)}"
+        return f"@{index} {step.operation} #{index}{''.join(operands)}"
 
     def constants_of(self, index: int) -> list[str]:
         """The placeholders of the constants that a step uses."""

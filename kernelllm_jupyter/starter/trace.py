@@ -11,7 +11,6 @@ from kernelllm_jupyter.starter.builder import Builder
 from kernelllm_jupyter.starter.calls import Calls, weights_of
 from kernelllm_jupyter.starter.domain import (
     ClassRef,
-    Dotted,
     Function,
     Instance,
     Layer,
@@ -20,7 +19,6 @@ from kernelllm_jupyter.starter.domain import (
     Shape,
     Spec,
     Super,
-    Tensor,
     TensorInput,
     Unknown,
     WeightRef,
@@ -28,12 +26,11 @@ from kernelllm_jupyter.starter.domain import (
 from kernelllm_jupyter.starter.evaluate import Environment, Evaluator, is_tensor, plain
 from kernelllm_jupyter.starter.graph import Graph
 from kernelllm_jupyter.starter.lowering import Lowering
+from kernelllm_jupyter.starter.statements import NOTHING, Statements
 from kernelllm_jupyter.starter.vocabulary import FAMILIES
 from kernelllm_jupyter.values import Problem
 
 __all__ = ["Trace", "trace"]
-
-_NOTHING = object()
 
 
 @dataclass(frozen=True)
@@ -64,7 +61,7 @@ def trace(problem: Problem) -> Trace:
         raise UnsupportedModule("The starter model does not cover recursive modules.") from error
 
 
-class Tracer:
+class Tracer(Statements):
     """The state of one trace."""
 
     def __init__(self, problem: Problem):
@@ -99,7 +96,7 @@ class Tracer:
         lowering = self.lowering(forward)
         if isinstance(result, (tuple, list)):
             raise Refused("more than one result", forward)
-        tensor = lowering.builder.tensor(None if result is _NOTHING else result, forward)
+        tensor = lowering.builder.tensor(None if result is NOTHING else result, forward)
         layout, stored = lowering.close(tensor)
         graph = lowering.builder.finish(tensor, stored, layout)
         return Trace(graph, self.tree, found.node, forward, tuple(self._assumed.items()))
@@ -153,11 +150,11 @@ class Tracer:
         env: Environment = {}
         tensors = []
         for index, name in enumerate(names):
-            value = given[index] if given is not None and index < len(given) else _NOTHING
-            if value is _NOTHING and index >= first:
+            value = given[index] if given is not None and index < len(given) else NOTHING
+            if value is NOTHING and index >= first:
                 default = plain(self.evaluate(arguments.defaults[index - first], {}))
                 env[name] = Number(ast.Name(name, ast.Load()), default)
-            elif value is _NOTHING or isinstance(value, (Spec, Unknown)):
+            elif value is NOTHING or isinstance(value, (Spec, Unknown)):
                 spec = value if isinstance(value, Spec) else Spec(None)
                 if not spec.dtype.startswith(("float", "bfloat", "half")):
                     raise Refused(f"inputs of dtype {spec.dtype}", forward)
@@ -313,7 +310,7 @@ class Tracer:
         before, self.in_forward = self.in_forward, False
         try:
             for statement in init.body:
-                if self.tolerant(statement, env) is not _NOTHING:
+                if self.tolerant(statement, env) is not NOTHING:
                     break
         finally:
             self.in_forward = before
@@ -329,7 +326,7 @@ class Tracer:
         if isinstance(node, ast.Lambda):
             return self.evaluate(node.body, env)
         result = self.execute(node.body, env)
-        return None if result is _NOTHING else result
+        return None if result is NOTHING else result
 
     def _bind(
         self,
@@ -368,131 +365,6 @@ class Tracer:
             else:
                 raise Refused(f"a call without {name}", at)
         return env
-
-    # -- statements -------------------------------------------------------------------------------
-
-    def tolerant(self, statement: ast.stmt, env: Environment) -> Any:
-        """Execute outside ``forward``, where what is not understood need not matter."""
-        try:
-            return self.execute([statement], env)
-        except Refused as refused:
-            targets = statement.targets if isinstance(statement, ast.Assign) else []
-            for target in targets:
-                self.assign(target, Unknown(refused.what, statement.lineno), env)
-            return _NOTHING
-
-    def execute(self, body: list[ast.stmt], env: Environment) -> Any:
-        """Run statements; the returned value, or ``_NOTHING`` where none returned."""
-        for statement in body:
-            method = getattr(self, f"_{type(statement).__name__}", None)
-            if method is None:
-                raise Refused(f"the statement {ast.unparse(statement)[:40]!r}", statement)
-            result = method(statement, env)
-            if result is not _NOTHING:
-                return result
-        return _NOTHING
-
-    def assign(self, target: ast.expr, value: Any, env: Environment) -> None:
-        if isinstance(target, ast.Name):
-            env[target.id] = value
-            self._name(value, target.id)
-        elif isinstance(target, ast.Attribute):
-            owner = self.evaluate(target.value, env)
-            if not isinstance(owner, Instance) or self.in_forward:
-                raise Refused(f"the assignment to {ast.unparse(target)}", target)
-            owner.attributes[target.attr] = value
-        elif isinstance(target, (ast.Tuple, ast.List)):
-            if isinstance(value, Unknown):
-                values: list[Any] = [value] * len(target.elts)
-            elif hasattr(value, "tensor"):
-                values = [value.tensor, Unknown("the indices of a maximum or minimum")]
-            else:
-                values = self.evaluate.items(value, target)
-            if len(values) != len(target.elts):
-                raise Refused(f"the assignment to {ast.unparse(target)}", target)
-            for item, part in zip(target.elts, values, strict=True):
-                self.assign(item, part, env)
-        else:
-            raise Refused(f"the assignment to {ast.unparse(target)}", target)
-
-    def _name(self, value: Any, name: str) -> None:
-        if not self.in_forward or self._lowering is None:
-            return
-        if isinstance(value, Tensor) and value.name is None:
-            value.name = name
-        if isinstance(value, Number) and isinstance(value.node, (ast.BinOp, ast.Call)):
-            self._lowering.builder.number_names.setdefault(ast.unparse(value.node), name)
-
-    def _Assign(self, node: ast.Assign, env: Environment) -> Any:
-        value = self.evaluate(node.value, env)
-        for target in node.targets:
-            self.assign(target, value, env)
-        return _NOTHING
-
-    def _AnnAssign(self, node: ast.AnnAssign, env: Environment) -> Any:
-        if node.value is not None:
-            self.assign(node.target, self.evaluate(node.value, env), env)
-        return _NOTHING
-
-    def _AugAssign(self, node: ast.AugAssign, env: Environment) -> Any:
-        before = self.evaluate(node.target, env)
-        after = self.evaluate.binary(node.op, before, self.evaluate(node.value, env), node)
-        self.change(before, after)
-        self.assign(node.target, after, env)
-        return _NOTHING
-
-    def _Return(self, node: ast.Return, env: Environment) -> Any:
-        return None if node.value is None else self.evaluate(node.value, env)
-
-    def _Expr(self, node: ast.Expr, env: Environment) -> Any:
-        if isinstance(node.value, ast.Constant):
-            return _NOTHING
-        self.evaluate(node.value, env)
-        return _NOTHING
-
-    def _If(self, node: ast.If, env: Environment) -> Any:
-        chosen = self.evaluate.truth(self.evaluate(node.test, env), node.test)
-        return self.execute(node.body if chosen else node.orelse, env)
-
-    def _For(self, node: ast.For, env: Environment) -> Any:
-        for item in self.evaluate.items(self.evaluate(node.iter, env), node):
-            self.assign(node.target, item, env)
-            result = self.execute(node.body, env)
-            if result is not _NOTHING:
-                return result
-        return self.execute(node.orelse, env)
-
-    def _With(self, node: ast.With, env: Environment) -> Any:
-        for item in node.items:
-            if ast.unparse(item.context_expr) not in ("torch.no_grad()", "torch.inference_mode()"):
-                raise Refused(f"with {ast.unparse(item.context_expr)}", node)
-        return self.execute(node.body, env)
-
-    def _FunctionDef(self, node: ast.FunctionDef, env: Environment) -> Any:
-        env[node.name] = Function(node, closure=env)
-        return _NOTHING
-
-    def _Import(self, node: ast.Import, env: Environment) -> Any:
-        for alias in node.names:
-            if alias.asname:
-                env[alias.asname] = Dotted(alias.name)
-            else:
-                head = alias.name.partition(".")[0]
-                env[head] = Dotted(head)
-        return _NOTHING
-
-    def _ImportFrom(self, node: ast.ImportFrom, env: Environment) -> Any:
-        for alias in node.names:
-            env[alias.asname or alias.name] = Dotted(f"{node.module}.{alias.name}")
-        return _NOTHING
-
-    def _nothing(self, node: ast.stmt, env: Environment) -> Any:
-        return _NOTHING
-
-    _Pass = _Assert = _Global = _Nonlocal = _nothing
-
-    def _Raise(self, node: ast.Raise, env: Environment) -> Any:
-        raise Refused("a forward that raises", node)
 
 
 def _is_setting(value: Any) -> bool:

@@ -21,11 +21,11 @@ from corpus import draw
 __all__ = ["BOS", "EOS", "PAD", "build", "fragments"]
 
 PAD, BOS, EOS = "<|pad|>", "<|bos|>", "<|eos|>"
-_INDEXED = re.compile(r"(@\d+|\$(?:in|w|p|c)\d+|\$[1-9]\d*)")
+_INDEXED = re.compile(r"([@#]\d+|(?:\$(?:in|w|p|c)\d+|\$[1-9]\d*)+)")
 
 
 def fragments(text: str) -> list[str]:
-    """The numbered placeholders of ``text`` and what stands between them.
+    """The numbered placeholders of ``text``, side by side in one, and what stands between them.
 
     What stands between is cut once, after the end of a line: so that the end of one operation and
     the beginning of the next are pieces of their own, while lines that never vary are one piece.
@@ -59,7 +59,9 @@ def build(folder: pathlib.Path, examples: int = 12_000, least: int = 2) -> PreTr
         counts.update(fragments(example.answer))
     placeholders = [f"${kind}{i}" for kind in ("in", "w", "p") for i in range(LIMITS[kind])]
     placeholders += [f"$c{i}" for i in (1, 2, 3)] + [f"${i}" for i in range(LIMITS["v"])]
-    placeholders += [f"@{i}" for i in range(LIMITS["v"])]
+    placeholders += [f"{mark}{i}" for mark in "@#" for i in range(LIMITS["v"])]
+    placeholders += [f"${i}${k}" for i in range(1, 16) for k in range(1, 16)]
+    placeholders += [f"${i}$c1" for i in range(1, 9)]
     placeholders += ["$out", "$n", "$s", "$m", "$b", "$h", "$k", "$dim", "$count"]
     mined = sorted(text for text, count in counts.items() if count >= least)
     pieces = placeholders + [text for text in mined if text not in placeholders and len(text) > 1]
