@@ -9,6 +9,7 @@ Imports torch and transformers; only the model process imports this module.
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Sequence
@@ -29,7 +30,7 @@ from kernelllm_jupyter.engines.loading import LoadedModel
 from kernelllm_jupyter.errors import EngineError
 from kernelllm_jupyter.values import FinishReason, Sampling
 
-__all__ = ["Reply", "Sink", "decode_batch", "reply_for"]
+__all__ = ["Reply", "Sink", "decode_batch", "reply_for", "warm_up"]
 
 DEFAULT_MAX_NEW_TOKENS = 2048
 #: Text is handed on at most this often: faster models send several tokens at once.
@@ -42,6 +43,8 @@ class Sink(Protocol):
     def text(self, piece: str, tokens: int) -> None: ...
 
     def end(self, finish: FinishReason, tokens: int) -> None: ...
+
+    def fail(self, message: str) -> None: ...
 
 
 @dataclass
@@ -91,6 +94,12 @@ class Reply:
         self.sink.end(finish, self.tokens)
         return True
 
+    def fail(self, message: str) -> None:
+        """Tell the listener that there will be no more, unless it was told that already."""
+        if self.finish is None:
+            self.finish = "failed"
+            self.sink.fail(message)
+
     def _emit(self) -> None:
         text = "".join(self._pending)
         self._pending.clear()
@@ -100,6 +109,7 @@ class Reply:
 
 def reply_for(loaded: LoadedModel, prompt: str, sampling: Sampling, sink: Sink) -> Reply:
     """A completion ready to be decoded; raises ``EngineError`` where the prompt is too long."""
+    _refuse_nonsense(sampling)
     ids = loaded.prompt_ids(prompt)
     room = loaded.context - len(ids)
     if room <= 0:
@@ -109,7 +119,7 @@ def reply_for(loaded: LoadedModel, prompt: str, sampling: Sampling, sink: Sink) 
         )
     if not ids:
         raise EngineError("The prompt is empty.")
-    wanted = sampling.max_new_tokens or DEFAULT_MAX_NEW_TOKENS
+    wanted = DEFAULT_MAX_NEW_TOKENS if sampling.max_new_tokens is None else sampling.max_new_tokens
     return Reply(
         prompt=tuple(ids),
         temperature=1.0 if sampling.temperature is None else sampling.temperature,
@@ -121,6 +131,37 @@ def reply_for(loaded: LoadedModel, prompt: str, sampling: Sampling, sink: Sink) 
         stop_ids=loaded.stop_ids,
         detokenizer=loaded.new_detokenizer(),
     )
+
+
+def _refuse_nonsense(sampling: Sampling) -> None:
+    limits = (
+        ("temperature", sampling.temperature, 0.0, math.inf, "0 (greedy) or more"),
+        ("top_p", sampling.top_p, 1e-9, 1.0, "above 0 and at most 1"),
+        ("top_k", sampling.top_k, 0, math.inf, "0 (off) or more"),
+        ("max_new_tokens", sampling.max_new_tokens, 1, math.inf, "1 or more"),
+    )
+    for name, value, least, most, wanted in limits:
+        if value is not None and not least <= value <= most:
+            raise EngineError(f"{name} is {value}; it must be {wanted}.")
+
+
+def warm_up(loaded: LoadedModel) -> None:
+    """Generate a little, so that the first reply does not pay for what is set up on first use.
+
+    Also because several threads would else import parts of transformers at the same time.
+    """
+    sampling = Sampling(temperature=1.0, max_new_tokens=2, seed=0)
+    decode_batch(loaded, [reply_for(loaded, "import torch", sampling, _Nobody())])
+
+
+class _Nobody:
+    """Listens to a reply that nobody asked for."""
+
+    def text(self, piece: str, tokens: int) -> None: ...
+
+    def end(self, finish: FinishReason, tokens: int) -> None: ...
+
+    def fail(self, message: str) -> None: ...
 
 
 def decode_batch(loaded: LoadedModel, replies: Sequence[Reply]) -> None:

@@ -9,28 +9,29 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
-import sysconfig
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from kernelllm_jupyter import errors
 from kernelllm_jupyter.engines import LoadProgress, ProgressCallback
-from kernelllm_jupyter.engines.runtime import (
-    ServerFiles,
-    all_files,
-    holder,
-    log_tail,
-    server_files,
+from kernelllm_jupyter.engines.lifecycle import (
+    REACH_WITHIN_S,
+    Child,
+    greets,
+    holder_pid,
+    inspect,
+    reach,
+    running,
+    send,
+    start,
+    stop,
+    stop_all,
 )
-from kernelllm_jupyter.engines.wire import PROTOCOL, Channel, ChannelClosed, Message
+from kernelllm_jupyter.engines.runtime import ServerFiles, log_tail, server_files
+from kernelllm_jupyter.engines.wire import Channel, ChannelClosed, Message, error_from
 from kernelllm_jupyter.errors import EngineDied, EngineError
 from kernelllm_jupyter.prompts import resolve_model
 from kernelllm_jupyter.values import FinishReason, Sampling
@@ -40,11 +41,9 @@ __all__ = ["IDLE_S", "LocalCompletion", "LocalEngine", "running", "stop_all"]
 #: How long an unused model stays in memory, unless the engine says otherwise.
 IDLE_S = 1800.0
 START_WITHIN_S = 60.0
-GREET_WITHIN_S = 10.0
 #: The process sends a sign of life every 5 s.
 SILENT_AT_MOST_S = 60.0
 SLICE_S = 0.5
-STOP_WITHIN_S = 3.0
 
 
 class LocalEngine:
@@ -70,7 +69,7 @@ class LocalEngine:
         self._dtype = dtype or "auto"
         self._idle_s = idle_s
         self._runtime_dir = runtime_dir
-        self._endings: dict[int | None, Future[int]] = {}
+        self._children: dict[int | None, Child] = {}
 
     # --- the Engine protocol -------------------------------------------------------------------
 
@@ -80,7 +79,7 @@ class LocalEngine:
         self._check_folder()
         channel = self.connect(report)
         try:
-            _send(channel, self._request("load"))
+            send(channel, self._request("load"))
             while True:
                 message = self.receive(channel)
                 if "progress" in message:
@@ -99,12 +98,12 @@ class LocalEngine:
 
     def status(self) -> dict[str, Any]:
         """What the process says of itself, or that none is running."""
-        found = _inspect(self._files())
+        found = inspect(self._files())
         return found or {"model": self.model, "state": "not running"}
 
     def unload(self) -> None:
         """End the process of this model, which frees its memory."""
-        _stop(self._files())
+        stop(self._files())
 
     # --- for completions -----------------------------------------------------------------------
 
@@ -118,11 +117,11 @@ class LocalEngine:
         Does not wait for the greeting: several requests of one prompt are to arrive together.
         """
         try:
-            channel = Channel.connect(self._files().socket, GREET_WITHIN_S)
+            channel = Channel.connect(self._files().socket, REACH_WITHIN_S)
         except OSError:
             return None
         try:
-            _send(channel, request)
+            send(channel, request)
         except ChannelClosed:
             channel.close()
             return None
@@ -135,24 +134,24 @@ class LocalEngine:
         """
         files = self._files()
         until = time.monotonic() + START_WITHIN_S
-        child: subprocess.Popen[bytes] | None = None
+        child: Child | None = None
         while True:
-            channel = _connect(files)
+            channel = reach(files)
             if channel is not None:
                 return channel
-            if child is not None and child.poll() is not None:
+            if child is not None and child.ended:
                 raise self._died(files, "ended before it could be spoken to", child.pid)
             lock = None if child else files.take_lock()
             if lock is not None:
                 try:
                     report(LoadProgress("starting", f"Starting the process of {self.model}"))
-                    child = self._spawn(files, lock)
+                    child = self._start(files, lock)
                 finally:
                     os.close(lock)
             if time.monotonic() > until:
                 raise EngineError(
-                    f"The process of {self.model} (pid {_pid(files)}) does not answer. End it with "
-                    "`%kernelllm stop` and try again."
+                    f"The process of {self.model} (pid {holder_pid(files)}) does not answer. End "
+                    "it with `%kernelllm stop` and try again."
                 )
             time.sleep(0.03)
 
@@ -162,13 +161,13 @@ class LocalEngine:
         Raises the error that the process reports, or ``EngineDied`` where it is gone or has not
         given a sign of life for a minute. Waits in slices, so that an interrupt gets through.
         """
-        files = self._files()
         silent_since = time.monotonic()
         while True:
             try:
                 message = channel.receive(SLICE_S)
             except ChannelClosed:
-                raise self._died(files, "ended while it was needed", channel.pid) from None
+                what = "ended while it was needed"
+                raise self._died(self._files(), what, channel.pid) from None
             if message is None:
                 if time.monotonic() - silent_since > SILENT_AT_MOST_S:
                     raise EngineDied(
@@ -179,7 +178,7 @@ class LocalEngine:
                 continue
             silent_since = time.monotonic()
             if "error" in message:
-                raise _error_from(message["error"])
+                raise error_from(message)
             if "beat" not in message:
                 return message
 
@@ -208,46 +207,25 @@ class LocalEngine:
     def _request(self, operation: str) -> Message:
         return {"op": operation, "idle_s": self._idle_s}
 
-    def _spawn(self, files: ServerFiles, lock: int) -> subprocess.Popen[bytes]:
-        command = [
-            *(sys.executable, "-m", "kernelllm_jupyter.engines.server"),
-            *("--model", self.model, "--path", self._path()),
-            *("--device", self._device, "--dtype", self._dtype),
-            *("--socket", str(files.socket), "--lock-fd", str(lock)),
-            *("--idle-s", str(IDLE_S if self._idle_s is None else self._idle_s)),
-        ]
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
-        log = os.open(files.log, flags, 0o600)
-        try:
-            # A session of its own: neither an interrupt of the notebook nor its end reaches it. A
-            # folder of its own: `-m` puts the current one first on the import path, and a
-            # notebook's folder may hold a random.py.
-            child = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd=files.folder,
-                env=_environment(),
-                pass_fds=(lock,),
-                start_new_session=True,
-            )
-        finally:
-            os.close(log)
-        ending: Future[int] = Future()
-        self._endings[child.pid] = ending
-        # Waited for, or a process that ended would stay as a zombie until this one ends.
-        threading.Thread(
-            target=lambda: ending.set_result(child.wait()), name="model-process", daemon=True
-        ).start()
+    def _start(self, files: ServerFiles, lock: int) -> Child:
+        idle_s = IDLE_S if self._idle_s is None else self._idle_s
+        child = start(
+            files,
+            lock,
+            [
+                *("--model", self.model, "--path", self._path()),
+                *("--device", self._device, "--dtype", self._dtype),
+                *("--idle-s", str(idle_s)),
+            ],
+        )
+        self._children[child.pid] = child
         return child
 
     def _died(self, files: ServerFiles, what: str, pid: int | None) -> EngineDied:
         """The error for a process that is gone, with all that can be known about its end."""
-        status: int | None = None
-        if pid in self._endings:  # Else another notebook started it, and only that one is told.
-            with suppress(TimeoutError):
-                status = self._endings[pid].result(timeout=2.0)
+        child = self._children.get(pid)
+        # Where another notebook started it, only that one is told how it ended.
+        status = child.status(timeout_s=2.0) if child else None
         memory = " Too little memory is the usual reason." if status in (None, -9) else ""
         tail = log_tail(files)
         log = f"\nThe last it printed ({files.log}):\n{tail}" if tail else ""
@@ -305,11 +283,11 @@ class LocalCompletion:
         channel = self._channel
         if self._greeted and channel is not None:
             return channel
-        if channel is None or not _greets(channel):
+        if channel is None or not greets(channel):
             if self._closed:
                 raise EngineError("closed")
             channel = self._engine.connect(_ignore)
-            _send(channel, self._request)
+            send(channel, self._request)
             with self._lock:
                 self._channel = channel
                 if self._closed:
@@ -324,147 +302,6 @@ class LocalCompletion:
         self.close()
 
 
-def running(runtime_dir: Path | None = None) -> list[dict[str, Any]]:
-    """What each living model process of this user says of itself."""
-    found = (_inspect(files) for files in all_files(runtime_dir))
-    return [status for status in found if status is not None]
-
-
-def stop_all(runtime_dir: Path | None = None) -> None:
-    """End every model process of this user; returns when they are gone."""
-    for files in all_files(runtime_dir):
-        _stop(files)
-
-
-def _connect(files: ServerFiles) -> Channel | None:
-    """A greeted connection, or None where nobody listens (yet, or any more)."""
-    try:
-        channel = Channel.connect(files.socket, GREET_WITHIN_S)
-    except OSError:
-        return None
-    try:
-        if _greets(channel):
-            return channel
-    except _OlderServer:
-        channel.close()
-        _stop(files)
-        return None
-    except BaseException:
-        channel.close()
-        raise
-    channel.close()
-    return None
-
-
-def _send(channel: Channel, request: Message) -> None:
-    channel.send(request)
-    if not channel.flush(GREET_WITHIN_S):
-        raise ChannelClosed("the model process does not read")
-
-
-class _OlderServer(EngineError):
-    """The process speaks a protocol from before this version: it is to make way."""
-
-
-def _greets(channel: Channel) -> bool:
-    """Whether a model process that can be used is at the other end; false where it is leaving."""
-    if channel.peer_uid() not in (None, os.getuid()):
-        raise EngineError("The model process belongs to another user; it is not used.")
-    try:
-        hello = channel.receive(GREET_WITHIN_S)
-    except ChannelClosed:
-        return False
-    spoken = hello.get("protocol") if hello else None
-    channel.pid = hello.get("pid") if hello else None
-    if spoken == PROTOCOL:
-        return True
-    if isinstance(spoken, int) and spoken > PROTOCOL:
-        raise EngineError(
-            "The model process belongs to a newer kernelllm-jupyter than this one: restart this "
-            "Jupyter kernel, or end the process with `%kernelllm stop`."
-        )
-    if hello is None:
-        return False
-    raise _OlderServer(
-        "The model process belongs to an older kernelllm-jupyter; run the cell again to replace it."
-    )
-
-
-def _inspect(files: ServerFiles) -> dict[str, Any] | None:
-    about = holder(files)
-    if about is None:
-        return None
-    try:
-        channel = Channel.connect(files.socket, 1.0)
-    except OSError:
-        return {**about, "state": "starting or ending"}
-    try:
-        answer = channel.receive(2.0)
-        if answer is not None:
-            channel.send({"op": "status"})
-            answer = channel.receive(2.0)
-    except ChannelClosed:
-        answer = None
-    finally:
-        channel.close()
-    if answer is None or "status" not in answer:
-        return {**about, "state": "not answering"}
-    return dict(answer["status"])
-
-
-def _stop(files: ServerFiles) -> None:
-    """Ask, then terminate, then kill; the lock tells when the process is gone."""
-    for step in (_ask_to_stop, _terminate, _kill):
-        if holder(files) is None:
-            return
-        if not step(files):
-            continue
-        until = time.monotonic() + STOP_WITHIN_S
-        while time.monotonic() < until:
-            if holder(files) is None:
-                return
-            time.sleep(0.02)
-    raise EngineError(f"The model process {_pid(files)} could not be ended.")
-
-
-def _ask_to_stop(files: ServerFiles) -> bool:
-    try:
-        channel = Channel.connect(files.socket, 1.0)
-    except OSError:
-        return False
-    try:
-        if channel.receive(1.0) is None:
-            return False
-        channel.send({"op": "stop"})
-        return channel.receive(1.0) is not None
-    except ChannelClosed:
-        return True
-    finally:
-        channel.close()
-
-
-def _terminate(files: ServerFiles) -> bool:
-    return _signal(files, signal.SIGTERM)
-
-
-def _kill(files: ServerFiles) -> bool:
-    return _signal(files, signal.SIGKILL)
-
-
-def _signal(files: ServerFiles, number: signal.Signals) -> bool:
-    pid = _pid(files)
-    if pid is None:
-        return False
-    with suppress(ProcessLookupError):
-        os.kill(pid, number)
-    return True
-
-
-def _pid(files: ServerFiles) -> int | None:
-    pid = (holder(files) or {}).get("pid")
-    return pid if isinstance(pid, int) else None
-
-
 def _stamp(path: str) -> str:
     """Changes when a local checkpoint is written anew: its old weights must not answer."""
     marks = []
@@ -477,36 +314,12 @@ def _stamp(path: str) -> str:
     return "\n".join(marks)
 
 
-def _environment() -> dict[str, str]:
-    """The user's own (HF_HOME and HF_TOKEN are needed), able to import this package."""
-    import kernelllm_jupyter
-
-    environment = dict(os.environ)
-    root = str(Path(kernelllm_jupyter.__file__).resolve().parents[1])
-    if root not in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib")):
-        paths = [environment.get("PYTHONPATH"), root]
-        environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
-    environment.update(
-        PYTHONUNBUFFERED="1",
-        TOKENIZERS_PARALLELISM="false",
-        HF_HUB_DISABLE_PROGRESS_BARS="1",
-    )
-    return environment
-
-
 def _ending(status: int | None) -> str:
     if status is None:
         return ""
     if status < 0:
         return f" (killed by {signal.Signals(-status).name})"
     return f" (exit status {status})"
-
-
-def _error_from(report: dict[str, Any]) -> EngineError:
-    kind = getattr(errors, str(report.get("kind")), EngineError)
-    if not (isinstance(kind, type) and issubclass(kind, EngineError)):
-        kind = EngineError
-    return kind(str(report.get("message")))
 
 
 def _ready_words(status: dict[str, Any]) -> str:

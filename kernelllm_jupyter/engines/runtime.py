@@ -20,11 +20,21 @@ from typing import Any
 
 from kernelllm_jupyter.errors import EngineError
 
-__all__ = ["ServerFiles", "all_files", "holder", "log_tail", "private_folder", "server_files"]
+__all__ = [
+    "ServerFiles",
+    "all_files",
+    "bound_log",
+    "file_identity",
+    "holder",
+    "log_tail",
+    "private_folder",
+    "server_files",
+]
 
 #: sockaddr_un holds 108 bytes with its final zero on Linux, 104 on macOS.
 MAX_SOCKET_PATH = 103
 LOG_TAIL_LINES = 12
+MAX_LOG_BYTES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -114,6 +124,22 @@ def log_tail(files: ServerFiles) -> str:
     except OSError:
         return ""
     return "\n".join(line for line in lines[-LOG_TAIL_LINES:] if line.strip())
+
+
+def bound_log() -> None:
+    """Empty this process's log when it has grown too long: standard output, opened to append."""
+    status = os.fstat(1)
+    if stat.S_ISREG(status.st_mode) and status.st_size > MAX_LOG_BYTES:
+        os.ftruncate(1, 0)
+
+
+def file_identity(path: Path) -> tuple[int, int] | None:
+    """What tells a file from another one that took its name; None where there is none."""
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def private_folder(folder: Path | None = None, *, create: bool = True) -> Path:

@@ -17,7 +17,17 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-__all__ = ["PROTOCOL", "Channel", "ChannelClosed", "Message", "peer_uid"]
+from kernelllm_jupyter import errors
+
+__all__ = [
+    "PROTOCOL",
+    "Channel",
+    "ChannelClosed",
+    "Message",
+    "error_from",
+    "error_report",
+    "peer_uid",
+]
 
 #: Raised when a message changes its meaning: a client replaces a server that speaks an older one.
 PROTOCOL = 1
@@ -161,6 +171,19 @@ class Channel:
 
     def peer_uid(self) -> int | None:
         return peer_uid(self._sock)
+
+
+def error_report(error: errors.EngineError) -> Message:
+    """An error as a message; :func:`error_from` makes it one again on the other side."""
+    return {"error": {"kind": type(error).__name__, "message": str(error)}}
+
+
+def error_from(message: Message) -> errors.EngineError:
+    report = message["error"]
+    kind = getattr(errors, str(report.get("kind")), None)
+    if not (isinstance(kind, type) and issubclass(kind, errors.EngineError)):
+        kind = errors.EngineError
+    return kind(str(report.get("message")))
 
 
 def peer_uid(sock: socket.socket) -> int | None:

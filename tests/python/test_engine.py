@@ -22,6 +22,7 @@ from engine_fixtures import make_checkpoint
 
 from kernelllm_jupyter.engines import LoadProgress, get_engine
 from kernelllm_jupyter.engines.local import LocalEngine, running, stop_all
+from kernelllm_jupyter.engines.runtime import ServerFiles
 from kernelllm_jupyter.errors import EngineDied, EngineError
 from kernelllm_jupyter.values import Sampling
 
@@ -440,18 +441,17 @@ def test_a_notebooks_folder_does_not_shadow_modules_of_the_process(
 def test_an_older_process_makes_way_and_a_newer_one_is_left_alone(
     own: LocalEngine, runtime: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from kernelllm_jupyter.engines import local, wire
+    from kernelllm_jupyter.engines import lifecycle, wire
 
     own.load()
     old = own.status()["pid"]
-    monkeypatch.setattr(local, "PROTOCOL", wire.PROTOCOL - 1)
+    monkeypatch.setattr(lifecycle, "PROTOCOL", wire.PROTOCOL - 1)
     with pytest.raises(EngineError, match="newer"):
         own.load()
     assert alive(old)
-    monkeypatch.setattr(local, "PROTOCOL", wire.PROTOCOL + 1)
-    channel = wire.Channel.connect(next(runtime.glob("*.sock")), 1.0)
-    channel.close()
-    assert local._connect(own._files()) is None
+    monkeypatch.setattr(lifecycle, "PROTOCOL", wire.PROTOCOL + 1)
+    (path,) = runtime.glob("*.sock")
+    assert lifecycle.reach(ServerFiles(runtime, path.stem)) is None
     wait_until(lambda: not alive(old))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,6 +32,9 @@ class Listener:
 
     def end(self, finish: FinishReason, tokens: int) -> None:
         self.ends.append(finish)
+
+    def fail(self, message: str) -> None:
+        raise AssertionError(message)
 
 
 class AsNumbers:
@@ -216,6 +218,22 @@ def test_special_tokens_in_a_users_code_are_plain_text(loaded: Any) -> None:
 def test_a_prompt_that_fills_the_window_is_refused_in_words(loaded: Any) -> None:
     with pytest.raises(EngineError, match="sees at most 512"):
         start(loaded, GREEDY, prompt="x = 1\n" * 600)
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        {"temperature": -0.1},
+        {"temperature": float("nan")},
+        {"top_p": 0.0},
+        {"top_p": 1.1},
+        {"top_k": -1},
+        {"max_new_tokens": 0},
+    ],
+)
+def test_sampling_that_means_nothing_is_refused(loaded: Any, nonsense: dict[str, Any]) -> None:
+    with pytest.raises(EngineError, match=next(iter(nonsense))):
+        start(loaded, Sampling(**nonsense))
 
 
 def test_a_reply_stays_within_the_window(loaded: Any) -> None:
