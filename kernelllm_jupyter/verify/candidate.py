@@ -15,6 +15,7 @@ import torch
 
 from kernelllm_jupyter.verify.audit import Launches, Operators
 from kernelllm_jupyter.verify.child import (
+    compilation_failure,
     execute,
     failure_line,
     failure_text,
@@ -76,6 +77,10 @@ def _build(
     message: Message, path: Path, device: str, launches: Launches
 ) -> tuple[Entrant, dict[str, Any], list[Blob]]:
     request = message.header
+    if request["target"] is not None:
+        from kernelllm_jupyter.verify.ahead import aim_at
+
+        aim_at(request["target"])
     if device == "cpu":
         if request["memory_mb"] is not None:
             limit_memory(int(request["memory_mb"]))
@@ -205,6 +210,15 @@ def _failure(error: BaseException, path: Path) -> dict[str, Any]:
         return {"kind": "compile_error", "code": "no_model_new", "message": str(cause)}
     if isinstance(cause, SyntaxError):
         return {"kind": "compile_error", "code": "syntax", "message": str(cause), "line": line}
+    refused = compilation_failure(error, path)
+    if refused is not None:
+        message, line = refused
+        return {"kind": "compile_error", "code": "triton", "message": message, "line": line}
+    if type(cause).__name__ == "TooLarge":
+        return {"kind": "compile_error", "code": "too_large", "message": str(cause), "line": line}
+    if type(cause).__name__ == "NotCompiled" and cause.__cause__ is not None:
+        message = failure_text(cause.__cause__)
+        return {"kind": "compile_error", "code": "triton", "message": message, "line": line}
     if isinstance(cause, OutOfBounds):
         message = f"A Triton kernel {cause}"
         return {"kind": "rejected", "code": "out_of_bounds", "message": message, "line": line}

@@ -6,6 +6,7 @@ Imports no torch: all that runs the user's or the generated code happens in work
 from __future__ import annotations
 
 import ast
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from kernelllm_jupyter.errors import ProblemError, UsageError
-from kernelllm_jupyter.values import Finding, Problem, Verdict
+from kernelllm_jupyter.values import Finding, Problem, Verdict, VerdictKind
 from kernelllm_jupyter.verify.gpu import NO_GPU, gpu_present
 from kernelllm_jupyter.verify.sandbox import available_memory_mb
 from kernelllm_jupyter.verify.worker import DeviceUnusable, Worker, worker
@@ -32,12 +33,15 @@ def check(
     allow_tf32: bool = False,
     progress: Callable[[str], None] | None = None,
     cancel: threading.Event | None = None,
+    compile_for: str | None = None,
 ) -> Verdict:
     """Prove ``code`` against ``problem``, in worker processes of its own.
 
     ``device`` is ``auto``, ``cpu`` (Triton's interpreter) or ``cuda``; ``timeout_s`` bounds the
     whole check and ``memory_mb`` what each of its processes may allocate (CPU only). ``progress``
-    is called with what the check does now; setting ``cancel`` ends it.
+    is called with what the check does now; setting ``cancel`` ends it. Without a GPU,
+    ``compile_for`` (``sm_90``, ``gfx942``, …) has every Triton kernel compiled for that target as
+    well, which costs about half a second.
 
     Raises :class:`~kernelllm_jupyter.errors.ProblemError` where the reference itself fails,
     ``WorkerError`` where no worker can be started, ``CheckCancelled`` after ``cancel``. An
@@ -57,7 +61,35 @@ def check(
     if "problem" in answer["final"]:
         raise problem_error(answer["final"]["problem"], problem)
     label = "cuda" if chosen.device == "cuda" else "cpu-interpreter"
-    return _verdict(answer, label, chosen.versions, started)
+    verdict = _verdict(answer, label, chosen.versions, started)
+    if compile_for is None or label == "cuda" or not verdict.correct:
+        return verdict
+    if progress is not None:
+        progress(f"compiling for {compile_for}")
+    kind, reasons = _compiled(problem, code, compile_for, timeout_s, cancel)
+    elapsed_ms = (time.monotonic() - started) * 1e3
+    if kind not in ("correct", "compile_error"):
+        # The host code stumbled over results that were not computed: nothing was found out.
+        return replace(verdict, elapsed_ms=elapsed_ms)
+    left = tuple(finding for finding in verdict.not_made if finding.code != "compilation")
+    return replace(verdict, verdict=kind, reasons=reasons, not_made=left, elapsed_ms=elapsed_ms)
+
+
+def _compiled(
+    problem: Problem,
+    code: str,
+    target: str,
+    timeout_s: float,
+    cancel: threading.Event | None,
+) -> tuple[VerdictKind, tuple[Finding, ...]]:
+    """Compile for a GPU that is not there; ``correct``, or what was refused and why."""
+    if not re.fullmatch(r"sm_\d{2,3}|gfx\w+", target):
+        raise UsageError(f"There is no target {target!r}: name one such as sm_90 or gfx942.")
+    request, blobs = make_request("compile", problem, code, timeout_s, target=target)
+    final = worker("compile").ask(request, blobs, None, cancel)["final"]
+    if "problem" in final:
+        raise problem_error(final["problem"], problem)
+    return final["verdict"], _findings(final["reasons"])
 
 
 def chosen_worker(device: str, cancel: threading.Event | None) -> Worker:
@@ -113,6 +145,7 @@ def make_request(
     memory_mb: int | None = None,
     seed: int = 0,
     allow_tf32: bool = False,
+    target: str | None = None,
 ) -> tuple[dict[str, Any], list[bytes]]:
     """What the worker is asked, and the live inputs that go with it."""
     request = {
@@ -126,6 +159,7 @@ def make_request(
         "memory_mb": memory_mb or max(1024, available_memory_mb() * 6 // 10),
         "seed": seed,
         "allow_tf32": allow_tf32,
+        "target": target,
     }
     blobs = [blob for blob in (problem.inputs, problem.init_inputs) if blob is not None]
     return request, blobs

@@ -12,7 +12,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
-__all__ = ["constructor_arguments", "execute", "failure_line", "failure_text", "root_cause"]
+__all__ = [
+    "compilation_failure",
+    "constructor_arguments",
+    "execute",
+    "failure_line",
+    "failure_text",
+    "root_cause",
+]
 
 
 def execute(source: str, path: Path) -> types.ModuleType:
@@ -37,6 +44,30 @@ def constructor_arguments(given: object) -> tuple[list[object], dict[str, object
     if isinstance(given, dict):
         return [], {str(key): value for key, value in given.items()}
     return list(given) if isinstance(given, list | tuple) else [given], {}
+
+
+def compilation_failure(error: BaseException, path: Path) -> tuple[str, int | None] | None:
+    """Message and line where Triton's compiler refused a function; None for other exceptions.
+
+    The compiler counts lines from the function's ``def``; nested functions come as a chain, of
+    which the innermost link says what is wrong.
+    """
+    text = path.read_text(encoding="utf-8")
+    found = None
+    for link in _causes(error):
+        source, node = getattr(link, "src", None), getattr(link, "node", None)
+        if source is None or node is None or not hasattr(node, "lineno"):
+            continue
+        message = getattr(link, "error_message", None) or ""
+        inner = link.__cause__
+        if not message and inner is not None and not hasattr(inner, "node"):
+            message = f"{type(inner).__name__}: {inner}"
+        start = text.find(str(source).split("\n", 1)[0])
+        line = text.count("\n", 0, start) + node.lineno if start >= 0 else None
+        if found is None or message:
+            last = found[1] if found is not None else None
+            found = (message or str(link).strip().split("\n")[-1], line or last)
+    return found
 
 
 def root_cause(error: BaseException) -> BaseException:

@@ -34,6 +34,7 @@ class FakeDriver(DriverBase):  # type: ignore[misc]
     """Answers questions about a device; launches nothing."""
 
     def __init__(self) -> None:
+        self.target = GPUTarget("cuda", CAPABILITY[0] * 10 + CAPABILITY[1], 32)
         self.utils = SimpleNamespace(get_device_properties=lambda device=0: dict(PROPERTIES))
         self.get_current_device = lambda: 0
         self.set_current_device = lambda device: None
@@ -47,7 +48,7 @@ class FakeDriver(DriverBase):  # type: ignore[misc]
         return ty
 
     def get_current_target(self) -> GPUTarget:
-        return GPUTarget("cuda", CAPABILITY[0] * 10 + CAPABILITY[1], 32)
+        return self.target
 
     def get_active_torch_device(self) -> torch.device:
         return torch.device("cuda", 0)

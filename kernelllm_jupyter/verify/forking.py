@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -20,22 +21,23 @@ from kernelllm_jupyter.verify.traces import leave_traces
 __all__ = ["prepared"]
 
 
-def prepared(layers: list[str]) -> tuple[Start, dict[str, str]]:
+def prepared(device: str, layers: list[str]) -> tuple[Start, dict[str, str]]:
     """Import all that a check needs; returns how to start a child, and the versions."""
-    os.environ["TRITON_INTERPRET"] = "1"
+    if device == "cpu":
+        os.environ["TRITON_INTERPRET"] = "1"
     import torch
     import triton
 
     torch.set_num_threads(1)
     from kernelllm_jupyter.verify import roles
 
-    launches = roles.install("cpu")
+    launches = roles.install(device)
     layers.extend([*_confinement(), "memory limit"])
     gc.collect()
     gc.freeze()
 
     def start(seat: Seat) -> int:
-        return _fork(seat, launches)
+        return _fork(seat, launches, device)
 
     return start, {"torch": torch.__version__, "triton": triton.__version__}
 
@@ -54,7 +56,7 @@ def _confinement() -> list[str]:
     return text.split("\n") if text else []
 
 
-def _fork(seat: Seat, launches: Any) -> int:
+def _fork(seat: Seat, launches: Any, device: str) -> int:
     pid = os.fork()
     if pid:
         return pid
@@ -71,7 +73,7 @@ def _fork(seat: Seat, launches: Any) -> int:
             socket.socket(fileno=wire),
             socket.socket(fileno=report) if report is not None else None,
             launches,
-            "cpu",
+            device,
         )
         status = 0
     except BaseException:
@@ -102,5 +104,6 @@ def _settle_in(seat: Seat, kept: set[Any]) -> None:
     os.chdir(home)
     for name in ("HOME", "TMPDIR", "XDG_CACHE_HOME", "TRITON_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR"):
         os.environ[name] = str(home)
+    tempfile.tempdir = None
     leave_traces(seat.folder)
     confine(seat.folder)

@@ -22,6 +22,7 @@ from kernelllm_jupyter.verify import (
     triton_versions,
 )
 from kernelllm_jupyter.verify.audit import Launches
+from kernelllm_jupyter.verify.autotuning import take_turns
 
 __all__ = ["install"]
 
@@ -34,7 +35,7 @@ def install(launches: Launches) -> None:
     triton_versions.mend()
     fake_driver.install()
     _watch_launches(launches)
-    _try_every_configuration(launches)
+    take_turns(launches)
     _quick_erf()
     _note_tf32(launches)
     interpreter_reduce.install()
@@ -52,29 +53,6 @@ def _watch_launches(launches: Launches) -> None:
         )
 
     tri.GridExecutor.__call__ = call
-
-
-def _try_every_configuration(launches: Launches) -> None:
-    """An autotuned Triton kernel runs with another configuration in every trial.
-
-    There is nothing to time here, and each of them may be the one that is chosen on a GPU.
-    """
-    from triton.runtime.autotuner import Autotuner
-
-    def run(self: Any, *args: Any, **kwargs: Any) -> Any:
-        self.nargs = dict(zip(self.arg_names, args, strict=False))
-        configurations = self.prune_configs(kwargs) if len(self.configs) > 1 else self.configs
-        chosen = configurations[launches.turn % len(configurations)]
-        self.best_config = chosen
-        launches.configuration = str(chosen)
-        if chosen.pre_hook is not None:
-            chosen.pre_hook({**self.nargs, **kwargs, **chosen.all_kwargs()})
-        try:
-            return self.fn.run(*args, **kwargs, **chosen.all_kwargs())
-        finally:
-            self.nargs = None
-
-    Autotuner.run = run
 
 
 def _quick_erf() -> None:

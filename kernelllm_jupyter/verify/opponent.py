@@ -51,7 +51,10 @@ class Opponent:
         header = {
             "do": "build",
             "init": pack(arguments, blobs),
-            **{name: request[name] for name in ("code", "seed", "memory_mb", "allow_tf32")},
+            **{
+                name: request[name]
+                for name in ("code", "seed", "memory_mb", "allow_tf32", "target")
+            },
         }
         self._send(header, blobs)
         message = self._receive()

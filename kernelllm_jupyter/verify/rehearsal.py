@@ -12,10 +12,14 @@ import tempfile
 import threading
 from pathlib import Path
 
+import torch
+
 from kernelllm_jupyter.verify import candidate, referee
 from kernelllm_jupyter.verify.audit import Launches
+from kernelllm_jupyter.verify.child import execute
+from kernelllm_jupyter.verify.surroundings import surroundings
 
-__all__ = ["rehearse"]
+__all__ = ["rehearse", "rehearse_compiling"]
 
 REFERENCE = """
 import torch
@@ -79,6 +83,7 @@ def rehearse(launches: Launches) -> None:
         "seed": 0,
         "allow_tf32": False,
         "memory_mb": None,
+        "target": None,
     }
     left, right = socket.socketpair()
     with tempfile.TemporaryDirectory() as name:
@@ -96,3 +101,11 @@ def rehearse(launches: Launches) -> None:
             right.close()
     for name in ("reference", "candidate"):
         sys.modules.pop(name, None)
+
+
+def rehearse_compiling() -> None:
+    """Compile our own sample, which sets the compiler up (a second on first use)."""
+    with tempfile.TemporaryDirectory() as name, surroundings("cpu"):
+        module = execute(CANDIDATE, Path(name) / "candidate.py")
+        module.ModelNew(8)(torch.randn(4, 8))
+    sys.modules.pop("candidate", None)

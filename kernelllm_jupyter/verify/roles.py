@@ -16,7 +16,10 @@ import torch
 
 from kernelllm_jupyter.verify import candidate, compat_inductor, referee
 from kernelllm_jupyter.verify.audit import Launches
+from kernelllm_jupyter.verify.findings import Refusal
+from kernelllm_jupyter.verify.opponent import Opponent
 from kernelllm_jupyter.verify.protocol import BadMessage, Closed, receive, send
+from kernelllm_jupyter.verify.reference import Reference, ReferenceFailure
 from kernelllm_jupyter.verify.sandbox import limit_memory
 
 __all__ = ["install", "play"]
@@ -33,6 +36,14 @@ def install(device: str) -> Launches:
         launches.added_names = compat_inductor.install(on_cpu=True)
         compat_cuda.install()
         rehearse(launches)
+    elif device == "compile":
+        from kernelllm_jupyter.verify import ahead, compat_cuda
+        from kernelllm_jupyter.verify.rehearsal import rehearse_compiling
+
+        ahead.install(launches)
+        launches.added_names = compat_inductor.install(on_cpu=True)
+        compat_cuda.install()
+        rehearse_compiling()
     else:
         from kernelllm_jupyter.verify import compiled
 
@@ -49,6 +60,8 @@ def play(
     device: str,
 ) -> None:
     """Be the referee or the candidate of one check."""
+    if device == "compile":
+        device = "cpu"
     if report is None:
         candidate.serve(wire, folder, device, launches)
         return
@@ -80,7 +93,9 @@ def _final(
         return receive(wire).header
     if device == "cpu":
         limit_memory(int(request["memory_mb"]))
-    else:
+    if request["kind"] == "compile":
+        return _compiled(request, blobs, folder, wire)
+    if device != "cpu":
         allow_tf32(bool(request["allow_tf32"]))
 
     def say(phase: str, doing: str) -> None:
@@ -90,6 +105,24 @@ def _final(
         return deadline - time.monotonic()
 
     return referee.judge(wire, request, blobs, folder, device, say, seconds_left)
+
+
+def _compiled(
+    request: dict[str, Any], blobs: list[bytearray], folder: Path, wire: socket.socket
+) -> dict[str, Any]:
+    """One forward pass on the problem's own inputs, whose launches only compile."""
+    try:
+        reference = Reference(request, blobs, folder, "cpu")
+        opponent = Opponent(wire)
+        opponent.build(reference.init, request)
+        inputs = reference.draw(reference.seed)
+        opponent.start(inputs, {}, seed=reference.seed, launch=True, training=reference.training)
+        result = opponent.finish()
+    except ReferenceFailure as failure:
+        return {"problem": {"message": str(failure), "line": failure.line}}
+    except Refusal as refusal:
+        return {"verdict": refusal.kind, "reasons": [refusal.to_json()]}
+    return {"verdict": "correct", "reasons": [], "launches": sum(result.launches.values())}
 
 
 def allow_tf32(allowed: bool) -> None:

@@ -29,6 +29,8 @@ __all__ = ["main"]
 
 #: Pairs kept ready beyond the checks that run.
 STANDBY = 1
+#: Devices whose children are forked: the interpreter, and the compiler without a GPU.
+FORKED = ("cpu", "compile")
 #: How often the processes of a running check are counted.
 WATCH_S = 0.2
 #: How long a spawned child may take to import torch and set a GPU up.
@@ -268,11 +270,11 @@ def main() -> None:
     control = socket.socket(fileno=int(sys.argv[1]))
     device = sys.argv[2]
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if device == "cpu":
+    if device in FORKED:
         layers = isolate()
         from kernelllm_jupyter.verify.forking import prepared
 
-        start, versions = prepared(layers)
+        start, versions = prepared(device, layers)
     else:
         from kernelllm_jupyter.verify import spawning
 
@@ -282,7 +284,7 @@ def main() -> None:
         except spawning.Unusable as error:
             send(control, {"unusable": str(error)})
             return
-    server = Server(control, start, layers, fork_server=device == "cpu")
+    server = Server(control, start, layers, fork_server=device in FORKED)
     send(control, {"versions": versions})
     server.run()
 
