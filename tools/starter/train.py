@@ -15,6 +15,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path[:0] = [str(pathlib.Path(__file__).parent), str(pathlib.Path(__file__).parents[2])]
 
 import torch
+from kernelllm_jupyter.starter.graph import LIMITS
 from torch.nn.functional import cross_entropy
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -68,11 +70,23 @@ def new_model(tokenizer: PreTrainedTokenizerFast, options: argparse.Namespace) -
     return LlamaForCausalLM(config)
 
 
+def moved(text: str, shift: int) -> str:
+    """``text`` with every label moved up by ``shift``."""
+    return re.sub(r"([@#])(\d+)", lambda match: f"{match[1]}{int(match[2]) + shift}", text)
+
+
 def encoded(tokenizer: PreTrainedTokenizerFast, seed: int, split: str = "train") -> Pair:
-    """Token ids of prompt (with BOS) and answer (with EOS)."""
+    """Token ids of prompt (with BOS) and answer (with EOS).
+
+    Half of the training pairs have their labels moved up by a random number, so that the labels of
+    long graphs are met as often as those of short ones.
+    """
     example = draw(seed, split)
-    prompt = tokenizer(example.prompt, add_special_tokens=False).input_ids
-    answer = tokenizer(example.answer, add_special_tokens=False).input_ids
+    order = random.Random(seed)
+    room = LIMITS["v"] - len(example.graph.steps)
+    shift = order.randint(0, room) if split == "train" and order.random() < 0.5 else 0
+    prompt = tokenizer(moved(example.prompt, shift), add_special_tokens=False).input_ids
+    answer = tokenizer(moved(example.answer, shift), add_special_tokens=False).input_ids
     return [tokenizer.bos_token_id, *prompt], [*answer, tokenizer.eos_token_id]
 
 
