@@ -316,6 +316,8 @@ class Calls:
             return self.tracer.evaluate._size(shape, plain(args[0]), node)
         if name in ("dim", "ndimension"):
             return self.tracer.rank_of(owner, node)
+        if name in ("expand_as", "expand"):
+            return lowering.expanded(owner, node)
         if name in ("unsqueeze", "squeeze"):
             return self._squeezed(owner, name, args or list(keywords.values()), node)
         if plain_name == "where":

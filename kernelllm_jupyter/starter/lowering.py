@@ -115,6 +115,8 @@ class Lowering(Rows):
     def close(self, result: Tensor) -> tuple[Layout, Stored]:
         """How the result is laid out and stored, now that everything is known."""
         axis = self.axis(None, None) if self.has_total else self.builder.axis
+        if self.has_expanded and result.extent != "full":
+            raise Refused("an expanded value as the result")
         if self.builder.is_halved:
             if axis is not None or result.extent != "full":
                 raise Refused("a reduction of halves")

@@ -17,6 +17,16 @@ class Rows(Elementwise):
 
     #: Whether something is reduced to one number of everything.
     has_total = False
+    #: Whether one number per row is expanded, so that the result must be of the whole shape.
+    has_expanded = False
+
+    def expanded(self, value: Any, node: ast.AST | None) -> Any:
+        """``m.expand_as(x)``: what follows broadcasts by itself."""
+        tensor = self.builder.tensor(value, node)
+        if tensor.extent == "drop":
+            raise Refused("expand of a value without its reduced dimension", node)
+        self.has_expanded = self.has_expanded or tensor.extent == "keep"
+        return value
 
     def axis(self, dims: Any, node: ast.AST | None) -> Axis:
         """The one axis of this graph, which ``dims`` must agree with."""
