@@ -106,8 +106,11 @@ def bare(checkpoint: Path) -> Callable[[list[int], int], list[int]]:
     model = AutoModelForCausalLM.from_pretrained(checkpoint, dtype=torch.float32)
 
     def generate(ids: list[int], count: int) -> list[int]:
+        row = torch.tensor([ids])
+        # Without a mask, generate() takes every token 0 of the prompt for padding.
+        mask = torch.ones_like(row)
         answer = model.generate(
-            torch.tensor([ids]), do_sample=False, max_new_tokens=count, pad_token_id=0
+            row, attention_mask=mask, do_sample=False, max_new_tokens=count, pad_token_id=0
         )
         return answer[0, len(ids) :].tolist()
 
@@ -275,6 +278,35 @@ def test_what_generate_raises_reaches_every_stream(tmp_path: Path, runtime: Path
             list(completion)
         assert completion.finish == "failed"
     assert text_of(engine, SHORT)
+
+
+def test_kernelllms_profile_end_to_end(
+    checkpoint: Path, shared: LocalEngine, bare: Any, tokenizer: Any, small_module: str
+) -> None:
+    """From a cell's module to a candidate, by the template that the checkpoint carries."""
+    from kernelllm_jupyter.problem import parse_problem
+    from kernelllm_jupyter.prompts import profile_for
+    from kernelllm_jupyter.translate import Generated, translate
+
+    template = (
+        '"""Written by its makers."""\nPROMPT_TEMPLATE = """\n<|begin_of_text|>Rewrite\n{}!"""\n'
+    )
+    (checkpoint / "kernelllm.py").write_text(template)
+    profile = profile_for(str(checkpoint))
+    problem = parse_problem(small_module)
+    limit = Sampling(max_new_tokens=30)
+    events = list(translate(problem, shared, profile, sampling=limit))
+    (candidate,) = (event.candidate for event in events if isinstance(event, Generated))
+    prompt = f"Rewrite\n{problem.source.strip()}!"
+    ids = tokenizer(prompt, add_special_tokens=False)["input_ids"]
+    expected = bare([tokenizer.bos_token_id, *ids], 30)
+    assert candidate.text == tokenizer.decode(
+        expected, skip_special_tokens=True, clean_up_tokenization_spaces=False
+    )
+    assert candidate.tokens == 30
+    assert candidate.finish == "length"
+    assert candidate.model == str(checkpoint)
+    assert candidate.tokens_per_second
 
 
 # --- the process -----------------------------------------------------------------------------
