@@ -72,7 +72,8 @@ class CodeReader:
             if self._state == self._inside and not MAYBE_FENCE.fullmatch(self._line):
                 rest = self._line[self._given :]
                 self._give(MAYBE_SPECIAL.sub("", rest))
-        self.done = True
+        # Not done: that the reply is over does not mean that its code is complete.
+        self._line, self._given = "", 0
         return self._taken()
 
     # --- states --------------------------------------------------------------------------------

@@ -104,6 +104,13 @@ def test_text_is_handed_on_as_soon_as_it_cannot_be_a_fence() -> None:
     assert reader.feed("= 3\n") == "<= 3\n"
 
 
+def test_a_reply_without_its_closing_fence_is_never_done() -> None:
+    reader = CodeReader()
+    assert reader.feed("```python\nx = 1") + reader.flush() == "x = 1"
+    assert reader.flush() == ""
+    assert not reader.done
+
+
 def test_backticks_inside_a_line_are_code() -> None:
     code = 'x = "```"\ny = `z`\n'
     assert extract_code(f"```python\n{code}```") == code
