@@ -23,6 +23,7 @@ from kernelllm_jupyter.verify.child import (
 )
 from kernelllm_jupyter.verify.compat_inductor import relied_on
 from kernelllm_jupyter.verify.interpreter_bounds import OutOfBounds
+from kernelllm_jupyter.verify.interpreter_races import DataRace
 from kernelllm_jupyter.verify.nests import leaves
 from kernelllm_jupyter.verify.protocol import Closed, Message, receive, send
 from kernelllm_jupyter.verify.sandbox import limit_memory
@@ -222,6 +223,9 @@ def _failure(error: BaseException, path: Path) -> dict[str, Any]:
     if isinstance(cause, OutOfBounds):
         message = f"A Triton kernel {cause}"
         return {"kind": "rejected", "code": "out_of_bounds", "message": message, "line": line}
+    if isinstance(cause, DataRace):
+        message = f"Data race: {cause}"
+        return {"kind": "rejected", "code": "data_race", "message": message, "line": line}
     if isinstance(cause, Foreign):
         return {
             "kind": "rejected",

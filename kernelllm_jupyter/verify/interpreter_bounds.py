@@ -8,11 +8,14 @@ and is checked and translated when it is read or written.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy
 import triton.runtime.interpreter as tri
+
+from kernelllm_jupyter.verify.interpreter_races import Races
 
 __all__ = ["OutOfBounds", "install"]
 
@@ -35,6 +38,18 @@ class Region:
     start: int
     end: int
     shift: int
+
+    def count(self, size: int) -> int:
+        """How many elements of ``size`` bytes it has."""
+        return -(-(self.end - self.start) // size)
+
+
+#: Called with a region, its elements that are accessed, their lanes, and all real addresses.
+Note = Callable[[Region, Any, Any, Any], None]
+
+
+def _elements(region: Region, used: Any, size: int) -> Any:
+    return ((used - numpy.uint64(region.start)) // numpy.uint64(size)).astype(numpy.int64)
 
 
 class Addresses:
@@ -61,8 +76,11 @@ class Addresses:
             self.by_storage[real] = region
         return int(tensor.data_ptr()) - region.shift
 
-    def real(self, pointers: Any, mask: Any, size: int, doing: str) -> Any:
-        """Real addresses for made-up ones; raises :class:`OutOfBounds`."""
+    def real(self, pointers: Any, mask: Any, size: int, doing: str, note: Note | None) -> Any:
+        """Real addresses for made-up ones; raises :class:`OutOfBounds`.
+
+        ``note`` is told which elements of which region are meant, and which lanes they are.
+        """
         used = pointers if mask is None or mask.all() else pointers[mask]
         if not used.size:
             return pointers
@@ -72,16 +90,20 @@ class Addresses:
             return pointers
         region = self._region(low)
         if region is None or region is not self._region(high):
-            return self._real_each(pointers, mask, size, doing)
+            return self._real_each(pointers, mask, size, doing, note)
         if low < region.start or high + size > region.end:
             self._complain(region, used, size, doing)
-        return pointers + numpy.uint64(region.shift % (1 << 64))
+        result = pointers + numpy.uint64(region.shift % (1 << 64))
+        if note is not None:
+            lanes = numpy.ones(pointers.shape, bool) if used is pointers else mask
+            note(region, _elements(region, used, size), lanes, result)
+        return result
 
     def _region(self, address: int) -> Region | None:
         index = (address - FIRST) >> RANGE_BITS
         return self.regions[index] if 0 <= index < len(self.regions) else None
 
-    def _real_each(self, pointers: Any, mask: Any, size: int, doing: str) -> Any:
+    def _real_each(self, pointers: Any, mask: Any, size: int, doing: str, note: Note | None) -> Any:
         """The same where one access goes to several arguments."""
         result = pointers.copy()
         active = numpy.ones(pointers.shape, bool) if mask is None else mask
@@ -96,6 +118,8 @@ class Addresses:
             if int(used.min()) < region.start or int(used.max()) + size > region.end:
                 self._complain(region, used, size, doing)
             result[inside] = used + numpy.uint64(region.shift % (1 << 64))
+            if note is not None:
+                note(region, _elements(region, used, size), inside, result)
         return result
 
     def _complain(self, region: Region, used: Any, size: int, doing: str) -> None:
@@ -114,12 +138,13 @@ class Addresses:
 
 def install() -> None:
     """Give launches made-up addresses and check every load, store and atomic."""
-    addresses = Addresses()
-    _name_arguments(addresses)
-    _check_accesses(addresses)
+    addresses, races = Addresses(), Races()
+    _name_arguments(addresses, races)
+    _check_loads_and_stores(addresses, races)
+    _check_atomics(addresses, races)
 
 
-def _name_arguments(addresses: Addresses) -> None:
+def _name_arguments(addresses: Addresses, races: Races) -> None:
     original_init = tri.GridExecutor._init_args_hst
     original_convert = tri._implicit_cvt
     names: dict[int, str] = {}
@@ -127,6 +152,7 @@ def _name_arguments(addresses: Addresses) -> None:
     def init(self: Any, args: Any, kwargs: Any) -> Any:
         on_host, named = original_init(self, args, kwargs)
         addresses.clear()
+        races.begin(self.fn.__name__)
         names.clear()
         for name, value in [*zip(self.arg_names, on_host, strict=False), *named.items()]:
             names[id(value)] = name
@@ -143,30 +169,77 @@ def _name_arguments(addresses: Addresses) -> None:
     tri._implicit_cvt = convert
 
 
-def _check_accesses(addresses: Addresses) -> None:
+def _size(pointer: Any) -> int:
+    return max(1, int(pointer.get_element_ty().primitive_bitwidth) // 8)
+
+
+def _translated(
+    addresses: Addresses, pointer: Any, mask: Any, doing: str, note: Note | None
+) -> Any:
+    active = None if mask is None else numpy.broadcast_to(mask.data, pointer.data.shape)
+    found = addresses.real(pointer.data, active, _size(pointer), doing, note)
+    return tri.TensorHandle(found, pointer.dtype)
+
+
+def _check_loads_and_stores(addresses: Addresses, races: Races) -> None:
     builder = tri.InterpreterBuilder
     load, store = builder.create_masked_load, builder.create_masked_store
-    update, exchange = builder.create_atomic_rmw, builder.create_atomic_cas
-
-    def real(pointer: Any, mask: Any, doing: str) -> Any:
-        size = max(1, pointer.get_element_ty().primitive_bitwidth // 8)
-        active = None if mask is None else numpy.broadcast_to(mask.data, pointer.data.shape)
-        found = addresses.real(pointer.data, active, size, doing)
-        return tri.TensorHandle(found, pointer.dtype)
 
     def masked_load(self: Any, pointers: Any, mask: Any, *rest: Any, **named: Any) -> Any:
-        return load(self, real(pointers, mask, "reads"), mask, *rest, **named)
+        size = _size(pointers)
+
+        def note(region: Region, elements: Any, lanes: Any, real: Any) -> None:
+            races.loads(region.name, elements, region.count(size), size)
+
+        real = _translated(addresses, pointers, mask, "reads", note)
+        return load(self, real, mask, *rest, **named)
 
     def masked_store(self: Any, pointers: Any, value: Any, mask: Any, *rest: Any) -> Any:
-        return store(self, real(pointers, mask, "writes"), value, mask, *rest)
+        size = _size(pointers)
 
-    def atomic_rmw(self: Any, op: Any, pointer: Any, value: Any, mask: Any, *rest: Any) -> Any:
-        return update(self, op, real(pointer, mask, "updates"), value, mask, *rest)
+        def note(region: Region, elements: Any, lanes: Any, real: Any) -> None:
+            def changed() -> Any:
+                new = numpy.broadcast_to(value.data, real.shape)[lanes]
+                return _bits(_contents(real[lanes], new.dtype)) != _bits(new)
 
-    def atomic_cas(self: Any, pointer: Any, *rest: Any) -> Any:
-        return exchange(self, real(pointer, None, "updates"), *rest)
+            races.stores(region.name, elements, region.count(size), size, changed)
+
+        real = _translated(addresses, pointers, mask, "writes", note)
+        return store(self, real, value, mask, *rest)
 
     builder.create_masked_load = masked_load
     builder.create_masked_store = masked_store
+
+
+def _bits(values: Any) -> Any:
+    """The raw bits, so that one NaN equals the next."""
+    return numpy.ascontiguousarray(values).view(f"u{values.dtype.itemsize}")
+
+
+def _contents(real: Any, dtype: Any) -> Any:
+    """What memory holds at real addresses."""
+    everywhere, nothing = numpy.ones(real.shape, bool), numpy.zeros(real.shape, dtype)
+    return tri._interpreter.load(real, everywhere, nothing, dtype)
+
+
+def _check_atomics(addresses: Addresses, races: Races) -> None:
+    builder = tri.InterpreterBuilder
+    update, exchange = builder.create_atomic_rmw, builder.create_atomic_cas
+
+    def noted(pointer: Any, synchronises: bool) -> Note:
+        def note(region: Region, elements: Any, lanes: Any, real: Any) -> None:
+            races.updates(region.name, elements, _size(pointer), synchronises=synchronises)
+
+        return note
+
+    def atomic_rmw(self: Any, op: Any, pointer: Any, value: Any, mask: Any, *rest: Any) -> Any:
+        counts = not pointer.get_element_ty().is_floating() or "XCHG" in str(op)
+        real = _translated(addresses, pointer, mask, "updates", noted(pointer, counts))
+        return update(self, op, real, value, mask, *rest)
+
+    def atomic_cas(self: Any, pointer: Any, *rest: Any) -> Any:
+        real = _translated(addresses, pointer, None, "updates", noted(pointer, True))
+        return exchange(self, real, *rest)
+
     builder.create_atomic_rmw = atomic_rmw
     builder.create_atomic_cas = atomic_cas

@@ -33,7 +33,6 @@ NOT_MADE = {
     "cpu": {
         "compilation": "The Triton kernels were interpreted, not compiled for a GPU.",
         "device": "Whether outputs are on the GPU cannot be seen without one.",
-        "races": "Races between programs were not looked for: they run one after another here.",
     },
     "gpu": {
         "out_of_bounds": "Accesses out of bounds were not tracked: that needs the interpreter.",

@@ -26,6 +26,7 @@ from verify_candidates import (
     model,
 )
 from verify_functions import RIGHT_FUNCTIONS, WRONG_FUNCTIONS
+from verify_kernels import RIGHT_KERNELS
 from verify_modules import RELU, RIGHT_MODULES
 
 from kernelllm_jupyter.errors import UsageError
@@ -42,7 +43,9 @@ def named(case: Case) -> str:
     return case.name
 
 
-@pytest.mark.parametrize("case", [*RIGHT, *RIGHT_FUNCTIONS, *RIGHT_MODULES], ids=named)
+@pytest.mark.parametrize(
+    "case", [*RIGHT, *RIGHT_FUNCTIONS, *RIGHT_MODULES, *RIGHT_KERNELS], ids=named
+)
 def test_a_right_candidate_is_correct(case: Case) -> None:
     verdict = run(case)
     assert verdict.verdict == "correct", (verdict.reasons, verdict.output)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from verify_candidates import ADD_RELU, ADD_RELU_RIGHT, AUTOTUNED, HEAD, RIGHT, TRITON, Case
+from verify_kernels import RIGHT_KERNELS
 
 from kernelllm_jupyter.errors import UsageError
 from kernelllm_jupyter.values import Problem, Verdict
@@ -22,7 +23,7 @@ def with_lines(lines: str) -> str:
     return RIGHT_SOURCE.replace(STORE, lines + STORE)
 
 
-@pytest.mark.parametrize("case", RIGHT, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [*RIGHT, *RIGHT_KERNELS], ids=lambda case: case.name)
 def test_a_right_candidate_also_compiles(case: Case) -> None:
     verdict = check(case.problem(), case.source(), device="cpu", compile_for="sm_90")
     assert verdict.verdict == "correct", (verdict.reasons, verdict.output)

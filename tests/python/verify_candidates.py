@@ -395,6 +395,22 @@ LINEAR_BY_SEED = {
 }
 
 
+#: Right when programs run in order, as the interpreter runs them; a race on a GPU.
+IN_PLACE_SHIFT = """
+@triton.jit
+def shift_kernel(x_ptr, n, BLOCK: tl.constexpr):
+    offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    nexts = tl.load(x_ptr + offsets + 1, mask=offsets + 1 < n, other=0.0)
+    tl.store(x_ptr + offsets, nexts * 2, mask=offsets < n)
+
+class ModelNew(nn.Module):
+    def forward(self, x):
+        out = x.clone()
+        shift_kernel[(triton.cdiv(x.numel(), 64),)](out, x.numel(), BLOCK=64)
+        return out
+"""
+
+
 def filled(template: str, **parts: str) -> str:
     for name, text in parts.items():
         template = template.replace("{" + name + "}", text)
@@ -542,7 +558,26 @@ WRONG = [
         "a store without an atomic",
         SUM,
         _replaced(ATOMIC_SUM, "tl.atomic_add", "tl.store"),
-        "incorrect",
+        "rejected",
+        "data_race",
+    ),
+    Case(
+        "a sum that is loaded, added to and stored",
+        SUM,
+        _replaced(
+            ATOMIC_SUM,
+            "tl.atomic_add(out_ptr, tl.sum(x, axis=0))",
+            "tl.store(out_ptr, tl.load(out_ptr) + tl.sum(x, axis=0))",
+        ),
+        "rejected",
+        "data_race",
+    ),
+    Case(
+        "neighbours read what others overwrite",
+        model("torch.cat([x[1:], x[:1] * 0]) * 2", "torch.randn(300)"),
+        IN_PLACE_SHIFT,
+        "rejected",
+        "data_race",
     ),
     Case(
         "PyTorch does the work",
