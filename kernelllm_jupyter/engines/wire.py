@@ -91,7 +91,7 @@ class Channel:
             left = until - time.monotonic()
             if left <= 0:
                 return False
-            select.select([], [self._sock], [], min(left, 0.2))
+            self._wait_for(select.POLLOUT, min(left, 0.2))
 
     def _push(self) -> None:
         try:
@@ -118,10 +118,11 @@ class Channel:
                     raise ChannelClosed("closed on this side")
                 self._receiving = True
             try:
-                ready, _, _ = select.select([self._sock], [], [], max(0, until - time.monotonic()))
-                if not ready:
+                if not self._wait_for(select.POLLIN, max(0.0, until - time.monotonic())):
                     return None
                 chunk = self._sock.recv(65536)
+            except ChannelClosed:
+                raise
             except OSError as error:
                 raise ChannelClosed(str(error)) from error
             finally:
@@ -129,6 +130,15 @@ class Channel:
             if not chunk:
                 raise ChannelClosed("closed on the other side")
             self._received += chunk
+
+    def _wait_for(self, event: int, timeout_s: float) -> bool:
+        # Not select(), which fails in a process that has more than 1023 files open.
+        poll = select.poll()
+        try:
+            poll.register(self._sock, event)
+            return bool(poll.poll(timeout_s * 1000))
+        except (OSError, ValueError) as error:
+            raise ChannelClosed(str(error)) from error
 
     def _parse(self) -> Message | None:
         end = self._received.find(b"\n", self._searched)
@@ -161,13 +171,17 @@ class Channel:
             with suppress(OSError):  # The other side was first.
                 self._sock.shutdown(socket.SHUT_RDWR)
             if not self._receiving:
-                self._sock.close()
+                self._give_back()
 
     def _end_receive(self) -> None:
         with self._closing:
             self._receiving = False
             if self._closed:
-                self._sock.close()
+                self._give_back()
+
+    def _give_back(self) -> None:
+        with self._sending:
+            self._sock.close()
 
     def peer_uid(self) -> int | None:
         return peer_uid(self._sock)

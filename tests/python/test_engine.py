@@ -208,6 +208,18 @@ def test_closing_cancels_within_a_fraction_of_what_was_left(shared: LocalEngine)
     completion.close()
 
 
+def test_a_notebook_that_dies_cancels_its_stream(
+    shared: LocalEngine, checkpoint: Path, shared_runtime: Path
+) -> None:
+    endless = client(checkpoint, shared_runtime, DYING_CLIENT)
+    assert endless.stdout is not None
+    assert endless.stdout.readline().strip() == "streaming"
+    assert shared.status()["streams"] == 1
+    endless.kill()
+    endless.communicate()
+    wait_until(lambda: shared.status()["streams"] == 0)
+
+
 def test_closing_from_another_thread_ends_an_iteration_that_waits(shared: LocalEngine) -> None:
     pid = shared.status()["pid"]
     completion = shared.generate(PROMPT, ENDLESS)
@@ -432,9 +444,23 @@ print(engine.status()["pid"])
 """
 
 
-def client(checkpoint: Path, runtime: Path) -> subprocess.Popen[str]:
+DYING_CLIENT = """
+import sys
+from pathlib import Path
+from kernelllm_jupyter.engines.local import LocalEngine
+from kernelllm_jupyter.values import Sampling
+engine = LocalEngine(sys.argv[1], runtime_dir=Path(sys.argv[2]))
+completion = engine.generate("class A", Sampling(temperature=0.0, max_new_tokens=30_000))
+next(completion)
+print("streaming", flush=True)
+for _ in completion:
+    pass
+"""
+
+
+def client(checkpoint: Path, runtime: Path, code: str = CLIENT) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", CLIENT, str(checkpoint), str(runtime)],
+        [sys.executable, "-c", code, str(checkpoint), str(runtime)],
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
