@@ -13,11 +13,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from kernelllm_jupyter.errors import ProblemError, UsageError
+from kernelllm_jupyter.errors import ProblemError, UsageError, WorkerError
 from kernelllm_jupyter.values import Finding, Problem, Verdict, VerdictKind
 from kernelllm_jupyter.verify.gpu import NO_GPU, gpu_present
 from kernelllm_jupyter.verify.sandbox import available_memory_mb
-from kernelllm_jupyter.verify.worker import DeviceUnusable, Worker, worker
+from kernelllm_jupyter.verify.worker import CheckCancelled, DeviceUnusable, Worker, worker
 
 __all__ = ["check", "chosen_worker", "make_request", "problem_error"]
 
@@ -66,13 +66,29 @@ def check(
         return verdict
     if progress is not None:
         progress(f"compiling for {compile_for}")
-    kind, reasons = _compiled(problem, code, compile_for, timeout_s, cancel)
+    try:
+        kind, reasons = _compiled(problem, code, compile_for, timeout_s, cancel)
+    except CheckCancelled:
+        raise
+    except WorkerError as error:
+        # A machine whose triton cannot compile (no ptxas, say) has checked all the rest.
+        why = Finding("compilation", f"Nothing could be compiled for {compile_for}: {error}")
+        return replace(verdict, not_made=(*_without_compilation(verdict), why))
     elapsed_ms = (time.monotonic() - started) * 1e3
     if kind not in ("correct", "compile_error"):
         # The host code stumbled over results that were not computed: nothing was found out.
         return replace(verdict, elapsed_ms=elapsed_ms)
-    left = tuple(finding for finding in verdict.not_made if finding.code != "compilation")
-    return replace(verdict, verdict=kind, reasons=reasons, not_made=left, elapsed_ms=elapsed_ms)
+    return replace(
+        verdict,
+        verdict=kind,
+        reasons=reasons,
+        not_made=_without_compilation(verdict),
+        elapsed_ms=elapsed_ms,
+    )
+
+
+def _without_compilation(verdict: Verdict) -> tuple[Finding, ...]:
+    return tuple(finding for finding in verdict.not_made if finding.code != "compilation")
 
 
 def _compiled(
