@@ -150,6 +150,8 @@ def _tokenizer(folder: Path) -> Any:
 def _model(folder: Path, device: torch.device, dtype: torch.dtype) -> Any:
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        if device.type == "cpu":
+            _refuse_too_large(folder, config, dtype)
         model = AutoModelForCausalLM.from_pretrained(
             folder,
             config=config,
@@ -158,6 +160,8 @@ def _model(folder: Path, device: torch.device, dtype: torch.dtype) -> Any:
             local_files_only=True,
             trust_remote_code=False,
         )
+    except EngineError:
+        raise
     except Exception as error:
         raise CheckpointError(
             f"The checkpoint in {folder} cannot be loaded: {_first_line(error)} It must be a "
@@ -172,6 +176,39 @@ def _model(folder: Path, device: torch.device, dtype: torch.dtype) -> Any:
             f"{_first_line(error)} Free the GPU, use another one (CUDA_VISIBLE_DEVICES), or a "
             "smaller model."
         ) from error
+
+
+def _refuse_too_large(folder: Path, config: Any, dtype: torch.dtype) -> None:
+    """Raise where the weights cannot fit in memory: else the system ends some process for it.
+
+    That process may well be the user's notebook.
+    """
+    stored = getattr(config, "dtype", None) or getattr(config, "torch_dtype", None)
+    available = _available_bytes()
+    if not isinstance(stored, torch.dtype) or available is None:
+        return
+    on_disk = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    needed = on_disk * dtype.itemsize / stored.itemsize
+    if needed > available:
+        raise EngineError(
+            f"The model in {folder} needs {needed / 2**30:.0f} GiB of memory in {dtype}, and "
+            f"{available / 2**30:.0f} GiB are available. Load it on a machine with a GPU, or use "
+            "-m starter, which is made for a CPU."
+        )
+
+
+def _available_bytes() -> int | None:
+    """Memory that can be had without swapping, where the platform tells (Linux)."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        found = {name: int(rest.split()[0]) for name, rest in (line.split(":") for line in lines)}
+        available = found["MemAvailable"] * 1024
+    except (OSError, ValueError, KeyError):
+        return None
+    try:  # A container may be allowed less than the machine has.
+        return min(available, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    except (OSError, ValueError):
+        return available
 
 
 def _first_line(error: Exception) -> str:

@@ -157,6 +157,15 @@ def test_an_impossible_name_is_told_apart_from_a_missing_model(
         LocalEngine("not an id!", runtime_dir=runtime).load()
 
 
+def test_a_model_larger_than_the_memory_is_refused_before_it_is_read(
+    folder: Path, runtime: Path
+) -> None:
+    with open(folder / "model.safetensors", "ab") as weights:
+        weights.truncate(2**42)  # 4 TiB, nearly all of it a hole.
+    with pytest.raises(EngineError, match="GiB of memory in .*available"):
+        LocalEngine(str(folder), device="cpu", runtime_dir=runtime).load()
+
+
 def test_a_gpu_that_is_not_there_is_an_error_in_words(folder: Path, runtime: Path) -> None:
     import torch
 
