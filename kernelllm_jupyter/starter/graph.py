@@ -83,8 +83,7 @@ class Graph:
     def prompt(self) -> str:
         """The text that the model is trained on: a head with the arguments, then the steps.
 
-        Step *i* has its label before its operation and before its operands. The steps stand
-        without separators, because every token costs training time.
+        Step *i* has its labels ``@i`` and ``#i`` after its operation and after its operands.
         """
         columns = " cols" if self.has_columns else ""
         arguments = "".join(
@@ -93,15 +92,26 @@ class Graph:
             for index in range(len(items))
         )
         columns = " cols" if self.has_columns else ""
-        steps = "".join(self.line(index) for index in range(len(self.steps)))
+        steps = "".join(
+            f" {operation} @{index}{operands}#{index}"
+            for index, (operation, operands) in enumerate(map(self._said, range(len(self.steps))))
+        )
         return f"{self.layout} {self.stored}{columns} {arguments}\n{steps}\n=>\n"
 
     def line(self, index: int) -> str:
-        """One step as the model reads it, and as it says it again before it writes it in Triton.
+        """A step as the model says it again in its answer, before it writes it in Triton.
+
+        A label stands before what follows it there, and after it in the prompt: to copy, a model
+        looks at the one place where the same label stands, and that place knows what came before.
+        """
+        operation, operands = self._said(index)
+        return f"@{index} {operation} #{index}{operands}"
+
+    def _said(self, index: int) -> tuple[str, str]:
+        """Operation and operands of a step.
 
         Values are counted back from the step (``$1`` is the value before), and a step's constants
-        from its first (``$c1``), so that an operation reads the same wherever it stands. The two
-        labels are there to be found: what follows each is copied to the answer.
+        from its first (``$c1``), so that an operation reads the same wherever it stands.
         """
         step = self.steps[index]
         operands = []
@@ -111,7 +121,7 @@ class Graph:
             elif operand.startswith("$c"):
                 operand = f"$c{self.constants_of(index).index(operand) + 1}"
             operands.append(operand)
-        return f"@{index} {step.operation} #{index}{''.join(operands)}"
+        return step.operation, "".join(operands)
 
     def constants_of(self, index: int) -> list[str]:
         """The placeholders of the constants that a step uses."""

@@ -78,13 +78,13 @@ def moved(text: str, shift: int) -> str:
 def encoded(tokenizer: PreTrainedTokenizerFast, seed: int, split: str = "train") -> Pair:
     """Token ids of prompt (with BOS) and answer (with EOS).
 
-    Half of the training pairs have their labels moved up by a random number, so that the labels of
+    A quarter of the training pairs have their labels moved up by a random number, so that the labels of
     long graphs are met as often as those of short ones.
     """
     example = draw(seed, split)
     order = random.Random(seed)
     room = LIMITS["v"] - len(example.graph.steps)
-    shift = order.randint(0, room) if split == "train" and order.random() < 0.5 else 0
+    shift = order.randint(0, room) if split == "train" and order.random() < 0.25 else 0
     prompt = tokenizer(moved(example.prompt, shift), add_special_tokens=False).input_ids
     answer = tokenizer(moved(example.answer, shift), add_special_tokens=False).input_ids
     return [tokenizer.bos_token_id, *prompt], [*answer, tokenizer.eos_token_id]
