@@ -97,7 +97,7 @@ async function run(
 ): Promise<void> {
   const { model, outputArea } = cell;
   model.sharedModel.transact(() => model.clearExecution(), false);
-  model.executionState = 'running';
+  showRunning(cell, true);
   // What our code displays is as trustworthy as what a run cell displays; widgets need it.
   model.trusted = true;
   const future = kernel.requestExecute(
@@ -127,8 +127,15 @@ async function run(
   } catch {
     // The future is cancelled when the Jupyter kernel is restarted or the notebook closed.
   } finally {
-    if (!model.isDisposed) {
-      model.executionState = 'idle';
+    if (!cell.isDisposed) {
+      showRunning(cell, false);
     }
   }
+}
+
+function showRunning(cell: CodeCell, running: boolean): void {
+  cell.model.executionState = running ? 'running' : 'idle';
+  // In later versions the prompt follows the state; before JupyterLab 4.3 there is no state.
+  // eslint-disable-next-line @typescript-eslint/no-deprecated
+  cell.setPrompt(running ? '*' : '');
 }

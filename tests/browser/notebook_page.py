@@ -137,7 +137,8 @@ class NotebookPage:
         identity = self.ask("return cells.at(arg).id", at)
         self.wait(
             "const cell = cells.find(cell => cell.id === arg);"
-            "return cell.executionState === 'idle' && cell.execution_count !== null",
+            # JupyterLab before 4.3 has no execution state.
+            "return (cell.executionState ?? 'idle') === 'idle' && cell.execution_count !== null",
             identity,
         )
 
