@@ -54,15 +54,15 @@ def install(launches: Launches) -> None:
         if launches.operators is not None:
             launches.operators.paused = True
         try:
-            kernel = original(self, *args, grid=grid, warmup=True, **kwargs)
+            compiled = original(self, *args, grid=grid, warmup=True, **kwargs)
         except Exception as error:
             raise NotCompiled(name) from error
         finally:
             if launches.operators is not None:
                 launches.operators.paused = False
         bound = {**dict(zip(self.arg_names, args, strict=False)), **kwargs}
-        _check_size(name, kernel, grid(bound) if callable(grid) else grid)
-        return kernel
+        _check_size(name, compiled, grid(bound) if callable(grid) else grid)
+        return compiled
 
     JITFunction.run = run
 
@@ -77,7 +77,7 @@ def aim_at(target: str) -> None:
         raise ValueError(f"there is no target {target!r}: name one such as sm_90 or gfx942")
 
 
-def _check_size(name: str, kernel: Any, grid: tuple[int, ...]) -> None:
+def _check_size(name: str, compiled: Any, grid: tuple[int, ...]) -> None:
     if any(int(size) > GRID_LIMIT for size in grid[1:]):
         raise TooLarge(
             f"{name} is launched on a grid of {tuple(map(int, grid))}: along y and z a GPU takes "
@@ -85,7 +85,7 @@ def _check_size(name: str, kernel: Any, grid: tuple[int, ...]) -> None:
         )
     target = driver.active.target
     limit = HIP_SHARED_LIMIT if target.backend == "hip" else SHARED_LIMITS.get(target.arch, 232448)
-    shared = getattr(getattr(kernel, "metadata", None), "shared", 0)
+    shared = getattr(getattr(compiled, "metadata", None), "shared", 0)
     if shared > limit:
         raise TooLarge(
             f"{name} needs {shared} bytes of shared memory; the target has {limit}. Use smaller "

@@ -18,7 +18,7 @@ from triton.backends.driver import DriverBase
 __all__ = ["CAPABILITY", "PROPERTIES", "install"]
 
 CAPABILITY = (9, 0)
-#: What triton reads of a device, and what kernels' host code asks it for.
+#: What triton reads of a device, and what the host code of Triton kernels asks it for.
 PROPERTIES = {
     "max_shared_mem": 232448,
     "multiprocessor_count": 132,

@@ -59,8 +59,8 @@ def _quick_erf() -> None:
     """The interpreter calls ``math.erf`` for one element at a time."""
 
     def erf(self: Any, argument: Any) -> Any:
-        data = torch.erf(torch.from_numpy(numpy.ascontiguousarray(argument.data))).numpy()
-        return tri.TensorHandle(data, argument.dtype.scalar)
+        values = torch.erf(torch.from_numpy(numpy.ascontiguousarray(argument.data))).numpy()
+        return tri.TensorHandle(values, argument.dtype.scalar)
 
     tri.InterpreterBuilder.create_erf = erf
 

@@ -86,7 +86,7 @@ class Addresses:
             return pointers
         low, high = int(used.min()), int(used.max())
         if high < FIRST:
-            # An address that the kernel read from memory: nothing is known about it.
+            # An address that was read from memory: nothing is known about it.
             return pointers
         region = self._region(low)
         if region is None or region is not self._region(high):

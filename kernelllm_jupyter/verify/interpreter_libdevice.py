@@ -158,8 +158,8 @@ def _interpreted(function: Function) -> Callable[..., Any]:
         operands = torch.broadcast_tensors(
             *(torch.from_numpy(numpy.array(array, dtype=kind)) for array in arrays)
         )
-        data = function(*operands).numpy()
-        return _tensor(data, narrow, tensors)
+        result = function(*operands).numpy()
+        return _tensor(result, narrow, tensors)
 
     return call
 
@@ -171,15 +171,15 @@ def _array(value: Any) -> Any:
     return numpy.asarray(value.value if isinstance(value, tl.constexpr) else value)
 
 
-def _tensor(data: Any, narrow: bool, tensors: list[Any]) -> Any:
-    if data.dtype == numpy.bool_:
-        data, dtype = data.astype(numpy.int32), tl.int32
+def _tensor(result: Any, narrow: bool, tensors: list[Any]) -> Any:
+    if result.dtype == numpy.bool_:
+        result, dtype = result.astype(numpy.int32), tl.int32
     elif narrow:
-        data, dtype = narrowed(data), tl.bfloat16
+        result, dtype = narrowed(result), tl.bfloat16
     else:
-        dtype = {2: tl.float16, 4: tl.float32, 8: tl.float64}[data.dtype.itemsize]
+        dtype = {2: tl.float16, 4: tl.float32, 8: tl.float64}[result.dtype.itemsize]
     is_block = any(value.type.is_block() for value in tensors)
-    shape = list(data.shape)
+    shape = list(result.shape)
     return tl.tensor(
-        tri.TensorHandle(data, dtype), tl.block_type(dtype, shape) if is_block else dtype
+        tri.TensorHandle(result, dtype), tl.block_type(dtype, shape) if is_block else dtype
     )

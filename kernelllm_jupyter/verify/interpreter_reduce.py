@@ -1,4 +1,4 @@
-"""Reductions and scans with a combine function of the kernel's own, at array speed.
+"""Reductions and scans with a combine function of the Triton kernel's own, at array speed.
 
 The interpreter calls such a function once for every element (6 s for 8,192 of them). The function
 is elementwise, so it can as well take whole slices: neighbours are combined pair by pair, which
@@ -30,8 +30,8 @@ def install() -> None:
 def _combine(operation: Any, dtypes: list[Any], left: Arrays, right: Arrays) -> Arrays:
     """The combine function on two lists of equally shaped arrays."""
     made = operation.combine_fn.fn(
-        *(_tensor(data, dtype) for data, dtype in zip(left, dtypes, strict=True)),
-        *(_tensor(data, dtype) for data, dtype in zip(right, dtypes, strict=True)),
+        *(_tensor(array, dtype) for array, dtype in zip(left, dtypes, strict=True)),
+        *(_tensor(array, dtype) for array, dtype in zip(right, dtypes, strict=True)),
     )
     results = made if isinstance(made, tuple) else (made,)
     arrays = []
@@ -41,9 +41,9 @@ def _combine(operation: Any, dtypes: list[Any], left: Arrays, right: Arrays) -> 
     return arrays
 
 
-def _tensor(data: Any, dtype: Any) -> Any:
-    block = tl.block_type(dtype, list(data.shape))
-    return tl.tensor(tri.TensorHandle(numpy.ascontiguousarray(data), dtype), block)
+def _tensor(array: Any, dtype: Any) -> Any:
+    block = tl.block_type(dtype, list(array.shape))
+    return tl.tensor(tri.TensorHandle(numpy.ascontiguousarray(array), dtype), block)
 
 
 def _moved(inputs: Any, axis: int) -> tuple[Arrays, list[Any]]:
@@ -75,13 +75,13 @@ def _reduce_slices(self: Any, inputs: Any) -> list[Any]:
         arrays = [numpy.concatenate([a, b]) for a, b in zip(paired, rest, strict=True)]
     results = []
     for array, value in zip(arrays, flat, strict=True):
-        data = array[0]
+        left = array[0]
         if self.keep_dims:
             shape = [1] * len(inputs[0].shape) if whole else None
-            data = data.reshape(shape) if shape else numpy.expand_dims(data, axis)
+            left = left.reshape(shape) if shape else numpy.expand_dims(left, axis)
         elif whole:
-            data = data.item()
-        results.append(self.to_tensor(data, value.dtype.scalar))
+            left = left.item()
+        results.append(self.to_tensor(left, value.dtype.scalar))
     return results
 
 

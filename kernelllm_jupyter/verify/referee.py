@@ -101,7 +101,10 @@ class Match:
             if self._too_late(trial):
                 self.findings.skip("variations", "Runs take too long for further variations.")
                 break
-            self._try(trial)
+            if trial.layout:
+                self._try_layout(trial)
+            else:
+                self._try(trial)
         self._try_without_launches(trials[0])
         self.launching.conclude(self.findings)
         self.controls.conclude(self.findings)
@@ -169,6 +172,28 @@ class Match:
                 "eval_mode_only",
                 "The candidate is right in eval mode only. In training mode, in which the module "
                 f"is built: {refusal.message}",
+            )
+
+    def _try_layout(self, trial: Trial) -> None:
+        """Refusing inputs that are not contiguous is fine; a wrong result without a word is not."""
+        before = self.reference.draw(trial.seed)
+        drawn = self._drawn(trial)
+        if drawn is None or _strides(drawn[0]) == _strides(before):
+            return
+        inputs, state = drawn
+        self.say("candidate", f"trying {trial.name}")
+        self._start(inputs, state, trial, launch=True)
+        expectation = self._expectation(trial, inputs, state)
+        self.say("candidate", "")
+        result = self._discard()
+        if result is None or expectation is None:
+            return
+        self.findings.trials += 1
+        if not passes(expectation, result):
+            self.findings.warn(
+                "contiguous_only",
+                "For inputs that are not contiguous in memory the result is wrong without an "
+                "error: call .contiguous() on them first.",
             )
 
     def _with_weights_named(self, refusal: Refusal) -> Refusal:
@@ -284,6 +309,10 @@ class Match:
         spent = timeout_s - self.seconds_left()
         enough = self.findings.trials >= 2 if trial.own else True
         return enough and spent > min(0.5 * timeout_s, VARIATIONS_S)
+
+
+def _strides(inputs: list[Any]) -> list[Any]:
+    return [x.stride() for _, x in leaves(inputs) if isinstance(x, torch.Tensor)]
 
 
 def _matched(own: State, others: State) -> dict[str, str]:

@@ -221,8 +221,8 @@ def _raised(value: Any) -> Any:
 def _moved(values: Any, seed: int) -> Any:
     """Every floating-point element moved by one float32 rounding up or down, by ``seed``.
 
-    Lower precisions as well: an honest kernel loads them exactly and computes in float32, and
-    what the reference itself loses by rounding in between shows in its own error.
+    Lower precisions as well: an honest Triton kernel loads them exactly and computes in float32,
+    and what the reference itself loses by rounding in between shows in its own error.
     """
     generators: dict[torch.device, torch.Generator] = {}
 

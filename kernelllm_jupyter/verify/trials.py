@@ -31,6 +31,8 @@ class Trial:
     own: bool
     change: Callable[[list[Any]], list[Any]] | None = None
     weights_varied: bool = False
+    #: The same values, laid out otherwise in memory; being wrong there is a warning only.
+    layout: bool = False
 
 
 def plan(seed: int) -> list[Trial]:
@@ -45,6 +47,7 @@ def plan(seed: int) -> list[Trial]:
         Trial("inputs times 0.001", seed + 15, own=False, change=_each(lambda x: x * 0.001)),
         Trial("inputs all zero", seed + 16, own=False, change=_each(torch.zeros_like)),
         Trial("all inputs positive", seed + 17, own=False, change=_each(torch.abs)),
+        Trial("transposed memory", seed, own=False, change=_laid_out_otherwise, layout=True),
     ]
 
 
@@ -65,6 +68,18 @@ def _each(function: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[list[An
         return changed
 
     return change
+
+
+def _laid_out_otherwise(inputs: list[Any]) -> list[Any]:
+    """Every matrix with its last two axes swapped in memory, so that it is not contiguous."""
+
+    def swap(tensor: torch.Tensor) -> torch.Tensor:
+        if tensor.ndim < 2 or not tensor.is_contiguous():
+            return tensor
+        return tensor.mT.contiguous().mT
+
+    swapped: list[Any] = mapped(inputs, swap)
+    return swapped
 
 
 def varied_state(

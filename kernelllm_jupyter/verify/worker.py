@@ -48,7 +48,7 @@ class Worker:
     def __init__(self, device: str):
         self.device = device
         self.lock = threading.Lock()
-        self.process: subprocess.Popen[bytes] | None = None
+        self.server: subprocess.Popen[bytes] | None = None
         self.control: socket.socket | None = None
         self.home: Path | None = None
         self.versions: dict[str, str] = {}
@@ -130,9 +130,9 @@ class Worker:
     def _running(self, cancel: threading.Event | None) -> socket.socket:
         if self.owner != os.getpid():
             # The caller forked: the server belongs to its parent.
-            self.process = self.control = self.home = None
+            self.server = self.control = self.home = None
             self.owner = os.getpid()
-        if self.control is not None and self.process is not None and self.process.poll() is None:
+        if self.control is not None and self.server is not None and self.server.poll() is None:
             return self.control
         self._discard()
         if self.unusable is not None:
@@ -151,7 +151,7 @@ class Worker:
         log = open(self.home / "server.log", "wb")  # noqa: SIM115 - closed below
         command = [sys.executable, "-m", "kernelllm_jupyter.verify.server"]
         try:
-            self.process = subprocess.Popen(
+            self.server = subprocess.Popen(
                 [*command, str(theirs.fileno()), self.device],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -170,6 +170,8 @@ class Worker:
         try:
             self.versions = self._await_ready(ours, cancel)
         except BaseException:
+            # It may still be importing torch and would not notice for seconds.
+            self.server.kill()
             self._discard()
             raise
         return ours
@@ -213,15 +215,15 @@ class Worker:
     def _discard(self) -> None:
         if self.control is not None:
             self.control.close()
-        if self.process is not None:
+        if self.server is not None:
             try:
-                self.process.wait(5.0)
+                self.server.wait(5.0)
             except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+                self.server.kill()
+                self.server.wait()
         if self.home is not None:
             shutil.rmtree(self.home, ignore_errors=True)
-        self.process = self.control = self.home = None
+        self.server = self.control = self.home = None
 
 
 def _hang_up(ours: socket.socket) -> None:

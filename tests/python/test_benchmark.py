@@ -35,7 +35,7 @@ def test_without_a_gpu_no_torch_is_imported_and_no_worker_started() -> None:
         from kernelllm_jupyter.verify.worker import worker
         case.benchmark(case.Problem("", "Model"), "")
         assert "torch" not in sys.modules
-        assert worker("cuda").process is None
+        assert worker("cuda").server is None
         """
     )
     import kernelllm_jupyter

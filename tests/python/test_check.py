@@ -161,6 +161,17 @@ def test_weights_that_cannot_be_matched_are_named() -> None:
     assert "linear.weight" in verdict.reasons[0].message
 
 
+def test_a_candidate_that_needs_contiguous_inputs_without_saying_so_is_a_warning() -> None:
+    source = elementwise("x * 2").replace("torch.empty_like(x)", "torch.empty(x.shape)")
+    problem = Problem(HEAD + model("x * 2", "torch.randn(6, 70)"), "Model")
+    silent = check(problem, TRITON + source, device="cpu")
+    assert silent.verdict == "correct"
+    assert "contiguous_only" in [warning.code for warning in silent.warnings]
+    loud = source.replace("        out =", "        assert x.is_contiguous()\n        out =")
+    warned = check(problem, TRITON + loud, device="cpu").warnings
+    assert "contiguous_only" not in [warning.code for warning in warned]
+
+
 def test_each_autotuning_configuration_is_tried() -> None:
     broken = AUTOTUNED.replace("tl.maximum(x + y, 0.0)", "tl.maximum(x + y, 0.0) + (BLOCK // 256)")
     verdict = check(Problem(HEAD + ADD_RELU, "Model"), TRITON + broken, device="cpu")

@@ -331,7 +331,7 @@ def test_several_checks_run_at_once() -> None:
 
 def test_a_killed_server_is_an_error_and_is_started_anew() -> None:
     run(RIGHT)
-    server = worker("cpu").process
+    server = worker("cpu").server
     assert server is not None
 
     def kill() -> None:
@@ -355,7 +355,7 @@ def test_the_worker_ends_with_its_parent_even_when_that_is_killed() -> None:
         from test_worker import RIGHT, run
         from kernelllm_jupyter.verify.worker import worker
         assert run(RIGHT).correct
-        print(worker("cpu").process.pid, flush=True)
+        print(worker("cpu").server.pid, flush=True)
         sys.stdin.read()
         """
     )
@@ -385,7 +385,7 @@ def _running(pid: int) -> bool:
 
 def test_shutdown_ends_the_server() -> None:
     run(RIGHT)
-    server = worker("cpu").process
+    server = worker("cpu").server
     assert server is not None
     shutdown()
     assert server.poll() is not None
