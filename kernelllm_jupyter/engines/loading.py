@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+from transformers.utils.logging import disable_progress_bar
 
 from kernelllm_jupyter.engines.detokenize import Detokenizer, detokenizers
 from kernelllm_jupyter.errors import CheckpointError, EngineError
@@ -77,6 +78,7 @@ def load_checkpoint(folder: Path, device: str, dtype: str) -> LoadedModel:
     Raises ``CheckpointError`` where the files cannot be used, ``EngineError`` where the device
     cannot hold or run them.
     """
+    disable_progress_bar()  # The log is for what went wrong.
     chosen = _device(device)
     precision = _dtype(dtype, chosen)
     tokenizer = _tokenizer(folder)

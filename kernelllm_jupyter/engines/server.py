@@ -274,10 +274,13 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _listen(path: Path) -> socket.socket:
     """A socket that only its owner can open; one of a process that died makes way."""
-    os.umask(0o077)
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    listener.bind(str(path))
+    before = os.umask(0o077)
+    try:
+        listener.bind(str(path))
+    finally:
+        os.umask(before)  # Downloads go to a cache that others may share.
     listener.listen(64)
     return listener
 

@@ -237,6 +237,26 @@ def test_closing_from_another_thread_ends_an_iteration_that_waits(shared: LocalE
     assert text_of(shared, SHORT)
 
 
+def test_a_process_that_falls_silent_is_not_waited_for_for_ever(
+    shared: LocalEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from kernelllm_jupyter.engines import local
+
+    pid = shared.status()["pid"]
+    completion = shared.generate(PROMPT, ENDLESS)
+    next(completion)
+    monkeypatch.setattr(local, "SILENT_AT_MOST_S", 1.0)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(EngineDied, match="sign of life"):
+            list(completion)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert completion.finish == "failed"
+    monkeypatch.undo()
+    assert text_of(shared, SHORT)
+
+
 def test_an_interrupt_gets_through_at_once_and_leaves_the_engine_usable(
     shared: LocalEngine,
 ) -> None:
@@ -588,6 +608,22 @@ def test_nonsense_on_the_socket_does_not_disturb_the_others(
             visitor.connect(str(path))
             visitor.sendall(nonsense)
     assert text_of(shared, SHORT)
+
+
+def test_a_client_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, kernelllm_jupyter.engines.local, kernelllm_jupyter.engines.checkpoint\n"
+        "print([n for n in ('torch', 'transformers', 'huggingface_hub') if n in sys.modules])"
+    )
+    root = str(Path(__file__).resolve().parents[2])
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": root},
+    )
+    assert ran.stdout.strip() == "[]"
 
 
 # --- finding engines ---------------------------------------------------------------------------
