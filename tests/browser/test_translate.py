@@ -5,7 +5,10 @@ With the bundled starter model, and nothing in between replaced.
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from endless_checkpoint import make_endless_checkpoint
@@ -258,6 +261,21 @@ def test_without_a_kernel_a_message_says_so(server: Server, open_notebook: Open)
     page.select(0)
     page.command("kernelllm:translate")
     page.page.get_by_text("This notebook has no Jupyter kernel.").wait_for()
+    assert page.sources() == [MODULE]
+
+
+def test_a_kernel_of_another_language_is_told_so(lab: Server, open_notebook: Open) -> None:
+    folder = Path(lab.environment["JUPYTER_DATA_DIR"]) / "kernels" / "other"
+    folder.mkdir(parents=True)
+    launch = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    spec = {"argv": launch, "display_name": "Another language", "language": "another"}
+    (folder / "kernel.json").write_text(json.dumps(spec))
+    page = open_notebook(lab, [MODULE])
+    page.ask("await panel.sessionContext.changeKernel({name: 'other'})")
+    page.wait_for_kernel()
+    page.select(0)
+    page.command("kernelllm:translate")
+    page.page.get_by_text("in Python notebooks only; this one runs Another language").wait_for()
     assert page.sources() == [MODULE]
 
 
