@@ -5,6 +5,7 @@ Imports torch and transformers; only the model process imports this module.
 
 from __future__ import annotations
 
+import copy
 import os
 import re
 from collections.abc import Callable
@@ -51,6 +52,7 @@ class LoadedModel:
 
     model: Any
     tokenizer: Any
+    encode: Callable[[str], list[int]]
     new_detokenizer: Callable[[], Detokenizer]
     stop_ids: frozenset[int]
     context: int
@@ -68,8 +70,7 @@ class LoadedModel:
         if self.bos_id is not None:
             bos = re.escape(self.tokenizer.bos_token)
             text = re.sub(rf"\A\s*{bos}", "", prompt, count=1)
-        ids = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
-        return ([] if self.bos_id is None else [self.bos_id]) + list(ids)
+        return ([] if self.bos_id is None else [self.bos_id]) + self.encode(text)
 
 
 def load_checkpoint(folder: Path, device: str, dtype: str) -> LoadedModel:
@@ -93,6 +94,7 @@ def load_checkpoint(folder: Path, device: str, dtype: str) -> LoadedModel:
     return LoadedModel(
         model=model,
         tokenizer=tokenizer,
+        encode=_encoder(tokenizer),
         new_detokenizer=detokenizers(tokenizer),
         stop_ids=stop_ids,
         context=getattr(model.config, "max_position_embeddings", None) or DEFAULT_CONTEXT,
@@ -147,6 +149,24 @@ def _tokenizer(folder: Path) -> Any:
             f"The tokenizer in {folder} cannot be loaded: {_first_line(error)} "
             "Copy the tokenizer's files from where the model was published."
         ) from error
+
+
+def _encoder(tokenizer: Any) -> Callable[[str], list[int]]:
+    """Text to tokens, special tokens in it being text; may be called from several threads.
+
+    A fast tokenizer's own call sets that as a state of the tokenizer, which fails with "Already
+    borrowed" while another thread uses it; a copy with the state set once does not.
+    """
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        return lambda text: list(
+            tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+        )
+    own = copy.deepcopy(backend)
+    own.encode_special_tokens = True
+    own.no_truncation()
+    own.no_padding()
+    return lambda text: list(own.encode(text, add_special_tokens=False).ids)
 
 
 def _model(folder: Path, device: torch.device, dtype: torch.dtype) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -213,6 +214,18 @@ def test_special_tokens_in_a_users_code_are_plain_text(loaded: Any) -> None:
     ids = loaded.prompt_ids(text)
     assert not set(ids[1:]) & loaded.stop_ids
     assert loaded.tokenizer.decode(ids[1:], clean_up_tokenization_spaces=False) == text
+
+
+def test_prompts_may_be_encoded_from_many_threads(loaded: Any) -> None:
+    prompts = [f"class Model{number}: pass  # <|eot_id|>\n" * 20 for number in range(8)]
+    expected = [
+        [loaded.bos_id]
+        + loaded.tokenizer(prompt, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+        for prompt in prompts
+    ]
+    with ThreadPoolExecutor(len(prompts)) as pool:
+        for _ in range(40):
+            assert list(pool.map(loaded.prompt_ids, prompts)) == expected
 
 
 def test_a_prompt_that_fills_the_window_is_refused_in_words(loaded: Any) -> None:
