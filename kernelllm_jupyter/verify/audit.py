@@ -7,6 +7,7 @@ PyTorch hands out uninitialised, so that what a Triton kernel leaves unwritten s
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,10 +16,12 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-__all__ = ["POISON", "Launches", "Operators", "poison"]
+__all__ = ["POISON", "POISON_NUMBER", "Launches", "Operators", "poison"]
 
 #: What uninitialised integers hold; odd in every byte, so that it is no plausible index or count.
 POISON = 0x5A5A5A5A
+#: What floats hold where NaN would not show, because the result is NaN itself; fits float16.
+POISON_NUMBER = -21546.0
 #: Launches over more elements than this are not compared with their arguments.
 COMPARED_ELEMENTS = 1 << 20
 
@@ -153,11 +156,11 @@ MOVING = ALLOCATING | frozenset(
 )
 
 
-def poison(tensor: torch.Tensor) -> torch.Tensor:
+def poison(tensor: torch.Tensor, number: float = math.nan) -> torch.Tensor:
     """Fill fresh memory with what no computation would have left there."""
     if tensor.numel() and tensor.device.type != "meta":
         if tensor.is_floating_point() or tensor.is_complex():
-            tensor.fill_(float("nan"))
+            tensor.fill_(number)
         elif tensor.dtype == torch.bool:
             tensor.fill_(True)
         else:
@@ -168,8 +171,9 @@ def poison(tensor: torch.Tensor) -> torch.Tensor:
 class Operators(TorchDispatchMode):  # type: ignore[misc]
     """Counts ATen operators that compute, and poisons fresh memory."""
 
-    def __init__(self) -> None:
+    def __init__(self, poison_number: float = math.nan) -> None:
         super().__init__()
+        self.poison_number = poison_number
         self.arithmetic: Counter[str] = Counter()
         self.paused = False
 
@@ -181,7 +185,7 @@ class Operators(TorchDispatchMode):  # type: ignore[misc]
             return result
         namespace, _, name = func._schema.name.rpartition("::")
         if name in ALLOCATING and isinstance(result, torch.Tensor):
-            poison(result)
+            poison(result, self.poison_number)
         elif name not in MOVING and namespace == "aten":
             self.arithmetic[name] += 1
         return result

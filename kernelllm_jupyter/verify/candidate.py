@@ -6,6 +6,7 @@ holds the candidate's code, sends inputs and weights and compares what comes bac
 
 from __future__ import annotations
 
+import math
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 import torch
 
-from kernelllm_jupyter.verify.audit import Launches, Operators
+from kernelllm_jupyter.verify.audit import POISON_NUMBER, Launches, Operators
 from kernelllm_jupyter.verify.child import (
     compilation_failure,
     execute,
@@ -132,7 +133,7 @@ def _run(entrant: Entrant, message: Message) -> tuple[dict[str, Any], list[Blob]
             for name, value in unpack(request["state"], message.blobs).items():
                 own[name].copy_(value)
         inputs = _placed(entrant, unpack(request["inputs"], message.blobs, entrant.device))
-        operators = Operators()
+        operators = Operators(math.nan if request["poison_nan"] else POISON_NUMBER)
         entrant.launches.start(disabled=not request["launch"], operators=operators)
         sow(request["seed"])
         with surroundings(entrant.device), operators:

@@ -73,8 +73,9 @@ class Opponent:
         weights: dict[str, torch.Tensor],
         *,
         seed: int,
-        launch: bool,
+        launch: bool = True,
         training: bool,
+        poison_nan: bool = True,
     ) -> None:
         """Have it run once, and do not wait; raises ``Foreign`` as ``build`` does."""
         blobs: list[Blob] = []
@@ -85,6 +86,7 @@ class Opponent:
             "seed": seed,
             "launch": launch,
             "training": training,
+            "poison_nan": poison_nan,
         }
         self._send(header, blobs)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -182,7 +183,7 @@ class Match:
             return
         inputs, state = drawn
         self.say("candidate", f"trying {trial.name}")
-        self._start(inputs, state, trial, launch=True)
+        self._start(inputs, state, trial)
         expectation = self._expectation(trial, inputs, state)
         self.say("candidate", "")
         result = self._discard()
@@ -213,7 +214,7 @@ class Match:
             return
         inputs, state = drawn
         self.say("candidate", f"trying {trial.name}")
-        self._start(inputs, state, trial, launch=True)
+        self._start(inputs, state, trial)
         expectation = self._expectation(trial, inputs, state)
         self.say("candidate", "")
         if expectation is None:
@@ -267,11 +268,16 @@ class Match:
             return None
         return expectation if trial.own or telling(expectation) else None
 
-    def _start(self, inputs: list[Any], state: State, trial: Trial, *, launch: bool) -> None:
+    def _start(self, inputs: list[Any], state: State, trial: Trial, *, launch: bool = True) -> None:
         weights = {self.names[name]: value for name, value in state.items() if name in self.names}
         try:
             self.opponent.start(
-                inputs, weights, seed=trial.seed, launch=launch, training=self.training
+                inputs,
+                weights,
+                seed=trial.seed,
+                launch=launch,
+                training=self.training,
+                poison_nan=trial.poison_nan,
             )
         except Foreign as error:
             raise _cannot_cross("get_inputs()", error) from None
@@ -291,7 +297,7 @@ class Match:
         inputs, state = self.reference.draw(trial.seed), self.reference.state
         expectation = self.reference.expect(inputs, state, self.training, trial.seed)
         self.say("candidate", "trying without its Triton kernels")
-        self._start(inputs, state, trial, launch=False)
+        self._start(inputs, state, replace(trial, poison_nan=False), launch=False)
         result = self._discard()
         if result is None or not passes(expectation, result):
             return

@@ -116,7 +116,7 @@ def _compiled(
         opponent = Opponent(wire)
         opponent.build(reference.init, request)
         inputs = reference.draw(reference.seed)
-        opponent.start(inputs, {}, seed=reference.seed, launch=True, training=reference.training)
+        opponent.start(inputs, {}, seed=reference.seed, training=reference.training)
         result = opponent.finish()
     except ReferenceFailure as failure:
         return {"problem": {"message": str(failure), "line": failure.line}}

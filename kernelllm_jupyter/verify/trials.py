@@ -33,11 +33,15 @@ class Trial:
     weights_varied: bool = False
     #: The same values, laid out otherwise in memory; being wrong there is a warning only.
     layout: bool = False
+    #: Fresh memory is NaN, or a number, which shows where the result itself is NaN.
+    poison_nan: bool = True
 
 
 def plan(seed: int) -> list[Trial]:
     """The trials in the order in which they are made: the problem's own first."""
-    own = [Trial(f"seed {seed + n}", seed + n, own=True) for n in range(OWN_TRIALS)]
+    own = [
+        Trial(f"seed {seed + n}", seed + n, own=True, poison_nan=n != 1) for n in range(OWN_TRIALS)
+    ]
     return [
         *own,
         Trial("other weights", seed + 11, own=False, weights_varied=True),
