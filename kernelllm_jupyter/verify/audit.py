@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-__all__ = ["POISON", "POISON_NUMBER", "Launches", "Operators", "poison"]
+__all__ = ["POISON", "POISON_NUMBER", "Launches", "Operators", "Overflow", "poison"]
 
 #: What uninitialised integers hold; odd in every byte, so that it is no plausible index or count.
 POISON = 0x5A5A5A5A
@@ -189,6 +189,34 @@ class Operators(TorchDispatchMode):  # type: ignore[misc]
         elif name not in MOVING and namespace == "aten":
             self.arithmetic[name] += 1
         return result
+
+
+class Overflow(TorchDispatchMode):  # type: ignore[misc]
+    """Notices an operator that makes infinity or NaN out of finite numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen = False
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        computes = not self.seen and func._schema.name.rpartition("::")[2] not in MOVING
+        started_finite = computes and _finite([*args, *(kwargs or {}).values()])
+        result = func(*args, **(kwargs or {}))
+        if started_finite and not _finite([result]):
+            self.seen = True
+        return result
+
+
+def _finite(values: Any) -> bool:
+    return all(
+        _finite(value)
+        if isinstance(value, tuple | list)
+        else not (isinstance(value, torch.Tensor) and value.is_floating_point())
+        or bool(torch.isfinite(value).all())
+        for value in values
+    )
 
 
 class Launches:

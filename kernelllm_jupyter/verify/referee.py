@@ -261,7 +261,9 @@ class Match:
         """What the reference makes of it; None where a variation is none that it can run."""
         self.say("reference", "")
         try:
-            expectation = self.reference.expect(inputs, state, self.training, trial.seed)
+            expectation = self.reference.expect(
+                inputs, state, self.training, trial.seed, watch_overflow=not trial.own
+            )
         except ReferenceFailure:
             if trial.own:
                 raise

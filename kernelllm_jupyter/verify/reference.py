@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import io
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import torch
 from torch.overrides import TorchFunctionMode
 
+from kernelllm_jupyter.verify.audit import Overflow
 from kernelllm_jupyter.verify.child import (
     constructor_arguments,
     execute,
@@ -54,6 +55,8 @@ class Expectation:
     outputs: Any
     exact: Any | None
     shifted: Any | None
+    #: Whether finite inputs became infinite or NaN on the way (looked for in variations only).
+    overflowed: bool
     inputs_after: list[Any]
     state_after: dict[str, torch.Tensor]
 
@@ -109,11 +112,17 @@ class Reference:
         return list(mapped(list(drawn), lambda tensor: tensor.detach().to(self.device)))
 
     def expect(
-        self, inputs: list[Any], state: dict[str, torch.Tensor] | None, training: bool, seed: int
+        self,
+        inputs: list[Any],
+        state: dict[str, torch.Tensor],
+        training: bool,
+        seed: int,
+        *,
+        watch_overflow: bool = False,
     ) -> Expectation:
-        """Run the reference on copies of ``inputs`` with ``state`` (its own where None)."""
-        state = self.state if state is None else state
-        with self._blamed("failed in forward()"):
+        """Run the reference on copies of ``inputs`` with ``state``."""
+        overflow = Overflow() if watch_overflow else None
+        with self._blamed("failed in forward()"), overflow or nullcontext():
             used = copied(inputs)
             outputs = self._forward(self.model, used, state, training, seed)
             outputs = copied(outputs)
@@ -127,7 +136,8 @@ class Reference:
                 shifted = self._in_double(double, _moved(inputs, seed), moved, training, seed)
             except Exception:
                 exact = shifted = None
-        return Expectation(outputs, exact, shifted, used, after)
+        overflowed = overflow is not None and overflow.seen
+        return Expectation(outputs, exact, shifted, overflowed, used, after)
 
     def outputs(self, inputs: list[Any], training: bool, seed: int) -> Any:
         """The reference's outputs alone."""
