@@ -46,8 +46,6 @@ class CudaSpellings(TorchFunctionMode):  # type: ignore[misc]
             return ANSWERS[func]
         if func in UNMOVED:
             return args[0]
-        if func is TENSOR.record_stream:
-            return None
         kwargs = dict(kwargs or {})
         if _names_cuda(kwargs.get("device")):
             kwargs["device"] = CPU
@@ -159,6 +157,8 @@ def install() -> None:
     compiled._cuda_setDevice = _nothing
     torch_: Any = torch
     torch_.Generator = HostGenerator
+    # Its argument is checked before a function mode is asked.
+    torch_.Tensor.record_stream = _nothing
     torch_.set_default_device = _nothing
     _autocast_on_host()
 

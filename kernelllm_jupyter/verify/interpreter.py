@@ -27,8 +27,11 @@ from kernelllm_jupyter.verify.autotuning import take_turns
 __all__ = ["install"]
 
 
-def install(launches: Launches) -> None:
-    """Mend the interpreter for this process and all that are forked from it."""
+def install(launches: Launches) -> list[str]:
+    """Mend the interpreter for this process and all that are forked from it.
+
+    Returns the old names that were added to ``triton.language``.
+    """
     # Overflow checks triple the cost of integer arithmetic and change no result.
     tri.interpreter_builder.options = tri.InterpreterOptions(sanitize_overflow=False)
     numpy.seterr(all="ignore")
@@ -39,9 +42,10 @@ def install(launches: Launches) -> None:
     _quick_erf()
     _note_tf32(launches)
     interpreter_reduce.install()
-    interpreter_libdevice.install()
+    added = interpreter_libdevice.install()
     interpreter_bfloat16.install()
     interpreter_bounds.install()
+    return added
 
 
 def _watch_launches(launches: Launches) -> None:

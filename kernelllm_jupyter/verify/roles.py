@@ -32,8 +32,8 @@ def install(device: str) -> Launches:
         from kernelllm_jupyter.verify import compat_cuda, interpreter
         from kernelllm_jupyter.verify.rehearsal import rehearse
 
-        interpreter.install(launches)
-        launches.added_names = compat_inductor.install(on_cpu=True)
+        old_names = interpreter.install(launches)
+        launches.added_names = (*compat_inductor.install(on_cpu=True), *old_names)
         compat_cuda.install()
         rehearse(launches)
     elif device == "compile":
