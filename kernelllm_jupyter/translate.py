@@ -113,9 +113,11 @@ def translate(
     ``EngineError`` where the model cannot be loaded or fails, ``ProblemError`` where the check
     finds that the reference itself does not run.
     """
-    prompt = profile.prompt(problem)
+    profile.prompt(problem)  # Refuses a module before anything is loaded for it.
     drawn = (sampling or Sampling()).over(profile.single)
     yield from _load(engine)
+    # Anew, since a checkpoint may bring its own template, and it may only now be on this machine.
+    prompt = profile.prompt(problem)
     candidate: Candidate | None = None
     for event in _generate(problem, prompt, engine, profile, drawn):
         if isinstance(event, Generated):

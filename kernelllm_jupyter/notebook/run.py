@@ -55,7 +55,7 @@ def translate_in_notebook(shell: Any, request: Request, source: str) -> Translat
     """
     problem = _problem(shell, request, source)
     profile = profile_for(request.model)
-    profile.prompt(problem)
+    profile.prompt(problem)  # A module that is refused gets a message and no panel.
     engine = get_engine(request.model, idle_s=request.idle_s)
     run = _Run(shell, request, problem)
     events = translate(
