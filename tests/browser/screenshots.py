@@ -35,6 +35,7 @@ IMAGES = ROOT / "docs" / "images"
 
 def main() -> None:
     place = Path(tempfile.mkdtemp(prefix="kllm-"))
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(place))
     servers = serve("lab", place)
     server = next(servers)
     notebook = notebook_of(["%load_ext kernelllm_jupyter", MODULE])
@@ -60,6 +61,7 @@ def main() -> None:
                 page.command("apputils:change-theme", {"theme": theme})
                 body = page.page.locator(f"body[data-jp-theme-name='{theme}']")
                 body.wait_for(state="attached")
+                page.page.locator("#jupyterlab-splash").wait_for(state="detached")
                 page.page.screenshot(path=IMAGES / f"panel-{name}.png")
             page.shut_down()
             browser.close()

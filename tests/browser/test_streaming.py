@@ -337,6 +337,8 @@ def test_two_notebooks_on_one_kernel_are_kept_apart(lab: Server, open_notebook: 
     page.wait_for_kernel()
     page.run(0)
     page.run(2)
+    # The text comes over the other notebook's connection, so perhaps after the reply.
+    page.wait("return cells[3]?.source === 'first'")
     assert page.sources() == [LOAD, "other = 1", cells[1], "first"]
     page.command("docmanager:open", {"path": "first.ipynb"})
     page.wait("return panel.context.path === 'first.ipynb'")
