@@ -13,6 +13,7 @@ import os
 import stat
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -173,7 +174,11 @@ def private_folder(folder: Path | None = None, *, create: bool = True) -> Path:
 def _user_runtime() -> Path:
     from platformdirs import user_runtime_path
 
-    return user_runtime_path("kernelllm-jupyter", appauthor=False)
+    with warnings.catch_warnings():
+        # It warns where XDG_RUNTIME_DIR is not set, as in most containers: its stand-in will do,
+        # since the folder's owner and mode are checked in any case.
+        warnings.simplefilter("ignore")
+        return user_runtime_path("kernelllm-jupyter", appauthor=False)
 
 
 def _temporary() -> Path:
