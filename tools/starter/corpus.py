@@ -83,9 +83,23 @@ def pairs_of(graph: Graph) -> set[tuple[str, str]]:
 
 
 def draw(seed: int, split: str, family: str | None = None) -> Example:
-    """Example number ``seed`` of ``split`` (``train`` or ``test``)."""
+    """Example number ``seed`` of ``split`` (``train`` or ``test``).
+
+    Long graphs have more pairs, so that those with an unseen one are longer than the rest: a test
+    example is therefore drawn to the length of a training example.
+    """
     rng = random.Random(f"{split}-{family}-{seed}")
     while True:
+        found = _drawn(rng, "train", family, None)
+        if found is not None and split == "test":
+            found = _drawn(rng, split, family, len(found.graph.steps))
+        if found is not None:
+            return found
+
+
+def _drawn(rng: random.Random, split: str, family: str | None, steps: int | None) -> Example | None:
+    """An example of ``split``, of exactly ``steps`` steps where given; None where none was met."""
+    for _ in range(400):
         chosen = family or rng.choices(FAMILIES, _WEIGHTS)[0]
         source = Writer(rng, split).module(chosen)
         try:
@@ -93,8 +107,9 @@ def draw(seed: int, split: str, family: str | None = None) -> Example:
         except UnsupportedModule:
             continue  # Larger than the limits, or its axes disagree.
         unseen = any(held("pair", *pair) for pair in pairs_of(graph))
-        if unseen == (split == "test"):
+        if unseen == (split == "test") and steps in (None, len(graph.steps)):
             return Example(chosen, source, graph, graph.prompt(), answer(graph))
+    return None
 
 
 @dataclass
@@ -232,7 +247,7 @@ class Writer:
             return self.binary(value, self.rng.choice(same))
         if kind < 0.32 and value.extent == "full":
             return self.idiom(value)
-        if kind < 0.37:
+        if kind < 0.35:
             return self.safe(value)
         return self.unary(value)
 
@@ -284,7 +299,7 @@ class Writer:
         return self.render()
 
     def inputs(self, family: str) -> None:
-        count = self.rng.choice([1, 1, 1, 2, 2, 3])
+        count = self.rng.choice([1, 1, 1, 1, 2, 2, 3])
         if family in ("loss", "gate"):
             count = 2 if family == "loss" else 1
         self.arguments = [self.fresh(_ARGUMENTS) for _ in range(count)]
@@ -312,7 +327,7 @@ class Writer:
         return _Value(text)
 
     def pointwise(self, value: _Value) -> _Value:
-        value = self.chain(value, self.rng.choice([1, 1, 2, 2, 3, 3, 4, 5, 6]))
+        value = self.chain(value, self.rng.choice([1, 1, 1, 2, 2, 2, 3, 3, 4, 5]))
         if self.chance(0.12):
             value = self.weighted(value)
         return self.gather(value)
@@ -320,7 +335,9 @@ class Writer:
     def graph(self, value: _Value) -> _Value:
         value = self.idiom(value) if self.chance(0.5) else self.named(self.step(value))
         self.values.append(_Value(self.arguments[0], "full", True))
-        value = self.chain(self.settle(value, 0.7), self.rng.choice([1, 2, 3, 4, 6, 8]), keep=0.6)
+        value = self.chain(
+            self.settle(value, 0.7), self.rng.choice([0, 0, 1, 1, 2, 3, 5]), keep=0.6
+        )
         return self.gather(value)
 
     def gather(self, value: _Value) -> _Value:
@@ -349,7 +366,7 @@ class Writer:
         return _Value(text.replace("[K]", kept), "keep" if keep else "drop")
 
     def reduction(self, value: _Value) -> _Value:
-        value = self.gather(self.chain(value, self.rng.choice([0, 0, 1, 1, 2, 3])))
+        value = self.gather(self.chain(value, self.rng.choice([0, 0, 0, 1, 1, 2])))
         if len(self.shape) > 2 and self.chance(0.2):
             start = self.rng.randrange(1, len(self.shape) - 1)
             dims = list(range(start, len(self.shape)))
@@ -363,23 +380,23 @@ class Writer:
         if keep and self.chance(0.6):
             whole = self.named(value)
             self.values = []
-            for _ in range(self.rng.choice([1, 1, 2])):
+            for _ in range(self.rng.choice([1, 1, 1, 2])):
                 name = self.rng.choice(allowed)
                 form = self.spell(REDUCTIONS[name], v=whole.text).replace("D", self.dim)
                 part = _Value(form.replace("[K]", ", keepdim=True"), "keep")
                 part = self.chain(part, self.rng.choice([0, 0, 1]))
                 whole = self.named(self.binary(whole, part))
-            return self.chain(whole, self.rng.choice([0, 1, 2]))
+            return self.chain(whole, self.rng.choice([0, 0, 1, 2]))
         name = self.rng.choice(allowed)
         form = self.spell(REDUCTIONS[name], v=value.text).replace("D", self.dim)
         value = _Value(
             form.replace("[K]", ", keepdim=True" if keep else ""), "keep" if keep else "drop"
         )
         self.values = []
-        return self.chain(value, self.rng.choice([0, 0, 1, 1, 2]))
+        return self.chain(value, self.rng.choice([0, 0, 0, 1, 1, 2]))
 
     def softmax(self, value: _Value) -> _Value:
-        value = self.gather(self.chain(value, self.rng.choice([0, 0, 1, 2, 3])))
+        value = self.gather(self.chain(value, self.rng.choice([0, 0, 0, 1, 2])))
         self.choose_dim()
         form = self.rng.choice(ROWS)
         if form.startswith("nn."):
@@ -400,10 +417,10 @@ class Writer:
         else:
             value = _Value(self.spell((form,), v=value.text).replace("{D}", self.dim))
         self.values = []
-        return self.chain(value, self.rng.choice([0, 0, 1, 2]))
+        return self.chain(value, self.rng.choice([0, 0, 0, 1, 2]))
 
     def norm(self, value: _Value) -> _Value:
-        value = self.gather(self.chain(value, self.rng.choice([0, 0, 0, 1, 2])))
+        value = self.gather(self.chain(value, self.rng.choice([0, 0, 0, 1])))
         kind = self.rng.randrange(5)
         if kind == 0:
             attribute = self.fresh(["norm", "ln", "layer_norm", "norm1"])
@@ -433,7 +450,7 @@ class Writer:
             if self.chance(0.5):
                 value = self.weighted(value)
         self.values = []
-        return self.chain(value, self.rng.choice([0, 0, 1, 2]))
+        return self.chain(value, self.rng.choice([0, 0, 0, 1, 2]))
 
     def loss(self, value: _Value) -> _Value:
         other = _Value(self.arguments[1], "full", True)

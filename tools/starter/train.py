@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--examples", type=int, default=200_000)
     parser.add_argument("--hidden", type=int, default=192)
     parser.add_argument("--layers", type=int, default=4)
-    parser.add_argument("--heads", type=int, default=6)
+    parser.add_argument("--heads", type=int, default=3)
     parser.add_argument("--tokens-per-step", type=int, default=3000)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
@@ -75,13 +75,17 @@ def moved(text: str, shift: int) -> str:
     return re.sub(r"([@#])(\d+)", lambda match: f"{match[1]}{int(match[2]) + shift}", text)
 
 
-def encoded(tokenizer: PreTrainedTokenizerFast, seed: int, split: str = "train") -> Pair:
-    """Token ids of prompt (with BOS) and answer (with EOS).
+def encoded(
+    tokenizer: PreTrainedTokenizerFast, seed: int, split: str = "train", longest: int = LIMITS["v"]
+) -> Pair | None:
+    """Token ids of prompt (with BOS) and answer (with EOS), or None beyond ``longest`` steps.
 
-    A quarter of the training pairs have their labels moved up by a random number, so that the labels of
-    long graphs are met as often as those of short ones.
+    A quarter of the training pairs have their labels moved up by a random number, so that the
+    labels of long graphs are met more often.
     """
     example = draw(seed, split)
+    if len(example.graph.steps) > longest:
+        return None
     order = random.Random(seed)
     room = LIMITS["v"] - len(example.graph.steps)
     shift = order.randint(0, room) if split == "train" and order.random() < 0.25 else 0
@@ -90,11 +94,19 @@ def encoded(tokenizer: PreTrainedTokenizerFast, seed: int, split: str = "train")
     return [tokenizer.bos_token_id, *prompt], [*answer, tokenizer.eos_token_id]
 
 
-def batches(tokenizer: PreTrainedTokenizerFast, tokens: int, seed: int) -> Iterator[list[Pair]]:
-    """Batches of pairs of like length, at most ``tokens`` each, in a seeded order, for ever."""
-    order = random.Random(seed)
+def batches(
+    tokenizer: PreTrainedTokenizerFast, options: argparse.Namespace
+) -> Iterator[list[Pair]]:
+    """Batches of pairs of like length, at most ``tokens_per_step`` each, in a seeded order.
+
+    Over the first quarter of the training the longest graphs grow from 5 steps to all: copying out
+    of a short prompt is learned much sooner, and carries over.
+    """
+    order, tokens = random.Random(options.seed), options.tokens_per_step
     for start in itertools.count(step=512):
-        pairs = [encoded(tokenizer, start + offset) for offset in range(512)]
+        longest = 5 + round(35 * 4 * start / options.examples)
+        drawn = (encoded(tokenizer, start + offset, longest=longest) for offset in range(512))
+        pairs = [pair for pair in drawn if pair is not None]
         pairs.sort(key=lambda pair: len(pair[0]) + len(pair[1]))
         found: list[list[Pair]] = [[]]
         for pair in pairs:
@@ -140,12 +152,21 @@ def exact(model: LlamaForCausalLM, pairs: list[Pair]) -> float:
 
 
 def optimisers(masters: list[torch.Tensor], names: list[str]) -> list[torch.optim.Optimizer]:
-    matrices = [w for w, n in zip(masters, names, strict=True) if w.ndim == 2 and "embed" not in n]
-    known = {id(weight) for weight in matrices}
-    others = [weight for weight in masters if id(weight) not in known]
+    """Muon for matrices, AdamW for embeddings and gains.
+
+    Queries and keys learn at half the rate: Muon's steps are of one size for every matrix,
+    Llama has no normalisation of queries and keys, and at the full rate attention saturates (its
+    weights all 0 or 1) within a few hundred steps, after which it learns no more.
+    """
+    groups: dict[str, list[torch.Tensor]] = {"attention": [], "matrix": [], "other": []}
+    for master, name in zip(masters, names, strict=True):
+        is_matrix = master.ndim == 2 and "embed" not in name
+        kind = "attention" if "q_proj" in name or "k_proj" in name else "matrix"
+        groups[kind if is_matrix else "other"].append(master)
     return [
-        torch.optim.Muon(matrices, lr=0.02, weight_decay=0.0),
-        torch.optim.AdamW(others, lr=2e-3, betas=(0.9, 0.95), weight_decay=0.0),
+        torch.optim.Muon(groups["attention"], lr=0.01, weight_decay=0.0),
+        torch.optim.Muon(groups["matrix"], lr=0.02, weight_decay=0.0),
+        torch.optim.AdamW(groups["other"], lr=2e-3, betas=(0.9, 0.95), weight_decay=0.0),
     ]
 
 
@@ -157,11 +178,11 @@ def train(
     chosen = optimisers(masters, [name for name, _ in model.named_parameters()])
     rates = [[group["lr"] for group in optimiser.param_groups] for optimiser in chosen]
     model.to(torch.bfloat16)
-    unseen = [encoded(tokenizer, seed, "test") for seed in range(200)]
+    unseen = [pair for seed in range(200) if (pair := encoded(tokenizer, seed, "test"))]
     seen = tokens = step = 0
     started = reported = time.monotonic()
     total = 0.0
-    for pairs in batches(tokenizer, options.tokens_per_step, options.seed):
+    for pairs in batches(tokenizer, options):
         share = seen / options.examples
         if share >= 1:
             break
