@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from kernelllm_jupyter.problem import parse_problem
-from kernelllm_jupyter.translate import Generated, translate
+from kernelllm_jupyter.translate import CheckOptions, Generated, translate
 from kernelllm_jupyter.values import Sampling, Timing, Verdict
 
 __all__ = ["KernelLLM", "benchmark", "check"]
@@ -100,12 +100,15 @@ def check(source: str, candidate: str, **options: Any) -> Verdict:
     """Check a candidate against the PyTorch module in ``source``, in a worker process.
 
     ``options`` are those of :func:`kernelllm_jupyter.verify.check.check`: ``device``,
-    ``timeout_s``, ``seed``, …. Raises ``ProblemError`` where ``source`` is no problem or does not
-    run itself.
+    ``timeout_s``, ``seed``, …; without a GPU the Triton kernels are compiled for an sm_90 unless
+    ``compile_for`` says otherwise. Raises ``ProblemError`` where ``source`` is no problem or
+    does not run itself.
     """
     from kernelllm_jupyter.verify.check import check as check_problem
 
-    return check_problem(parse_problem(source), candidate, **options)
+    return check_problem(
+        parse_problem(source), candidate, **{"compile_for": CheckOptions.target, **options}
+    )
 
 
 def benchmark(source: str, candidate: str, **options: Any) -> Timing:

@@ -52,6 +52,8 @@ class CheckOptions:
     device: str = "auto"
     timeout_s: float = 60.0
     allow_tf32: bool = False
+    #: The GPU that every Triton kernel has to compile for where there is none.
+    target: str = "sm_90"
 
 
 @dataclass(frozen=True)
@@ -230,6 +232,7 @@ def check_events(
             device=options.device,
             timeout_s=options.timeout_s,
             allow_tf32=options.allow_tf32,
+            compile_for=options.target,
             progress=report,
             cancel=cancel,
         )

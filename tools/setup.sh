@@ -23,7 +23,7 @@ fi
 
 # Reinstalled only when what it is made of has changed, so that a second run costs a second.
 stamp=.venv/.kernelllm-setup
-state=$(cat pyproject.toml package.json yarn.lock tools/setup.sh | cksum)
+state=$({ cat pyproject.toml package.json yarn.lock tsconfig.json tools/setup.sh; find labextension -type f | sort | xargs cat; } | cksum)
 if [ "$(cat "$stamp" 2>/dev/null)" != "$state" ] || [ ! -d kernelllm_jupyter/labextension ]; then
   pip install --quiet "jupyterlab>=4.2,<5"
   export PATH="$PWD/.venv/bin:$PATH"

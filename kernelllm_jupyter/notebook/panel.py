@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Protocol
 
 from kernelllm_jupyter.report import Report, report_html, report_text
@@ -80,7 +81,9 @@ class WidgetPanel:
         from IPython.display import display
 
         self._render(report)
-        self._display = display(self._bundle(report), raw=True, display_id=True)
+        # The static form is read where no widget is alive any more: then nothing came after it.
+        unfinished = replace(report, stage="stopped", message="did not finish")
+        self._display = display(self._bundle(unfinished), raw=True, display_id=True)
 
     def show(self, report: Report) -> None:
         now = time.monotonic()

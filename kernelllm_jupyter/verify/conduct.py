@@ -24,6 +24,20 @@ class Launching:
 
     def __init__(self) -> None:
         self.only_copies = True
+        #: Whether all that the reference returns are values that it was given.
+        self.only_moves = True
+
+    def compare(
+        self, inputs: list[Any], state: dict[str, torch.Tensor], expectation: Expectation
+    ) -> None:
+        """See whether the problem itself computes anything: a transpose or a gather does not."""
+        if self.only_copies and self.only_moves:
+            given = [leaf for _, leaf in leaves([inputs, state]) if isinstance(leaf, torch.Tensor)]
+            self.only_moves = all(
+                _holds_values_of(leaf, given)
+                for _, leaf in leaves(expectation.outputs)
+                if isinstance(leaf, torch.Tensor)
+            )
 
     def watch(self, trial: Trial, result: Result, findings: Findings, allow_tf32: bool) -> None:
         """Raise :class:`Refusal` where no Triton kernel ran."""
@@ -61,8 +75,25 @@ class Launching:
                 "aten_only",
                 f"The Triton kernels only copy values; all arithmetic is PyTorch's ({aten}).",
             )
+        if self.only_copies and not self.only_moves:
+            raise Refusal(
+                "rejected",
+                "copies_only",
+                "The Triton kernels only copy values, and the problem needs arithmetic: it was "
+                "done elsewhere, on the host.",
+            )
         if aten:
             findings.warn("aten", f"PyTorch still does part of the arithmetic: {aten}.")
+
+
+def _holds_values_of(output: torch.Tensor, given: list[torch.Tensor]) -> bool:
+    """Whether every value of ``output`` is one of the ``given`` tensors' or 0."""
+    if output.is_complex():
+        return False
+    # torch.isin knows neither booleans nor 8-bit floats; float64 holds all that occurs exactly.
+    same = [tensor.reshape(-1).double() for tensor in given if tensor.dtype == output.dtype]
+    known = torch.cat([*same, torch.zeros(1, dtype=torch.float64, device=output.device)])
+    return bool(torch.isin(output.reshape(-1).double(), known).all())
 
 
 class Memory:

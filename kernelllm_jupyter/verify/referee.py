@@ -222,6 +222,7 @@ class Match:
             return
         result = self.opponent.finish()
         self.findings.trials += 1
+        self.launching.compare(inputs, state, expectation)
         self.launching.watch(trial, result, self.findings, bool(self.request["allow_tf32"]))
         try:
             compare_outputs(trial, inputs, expectation, result, self.findings, on_gpu=self.on_gpu)

@@ -104,3 +104,33 @@ def make_checkpoint(
     model.save_pretrained(folder, safe_serialization=True)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+def make_endless_checkpoint(folder: Path, module: str) -> Path:
+    """Write a checkpoint that answers the prompt for ``module`` with lines of code, without end.
+
+    It brings its own template, a short one, so that teaching it takes a moment.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from kernelllm_jupyter.problem import parse_problem
+    from kernelllm_jupyter.prompts import KernelLLMProfile
+
+    make_checkpoint(folder, context=16384)
+    (folder / "translate.py").write_text('PROMPT_TEMPLATE = "{}\\nanswer:\\n"\n')
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    prompt = KernelLLMProfile(str(folder)).prompt(parse_problem(module))
+    ids = tokenizer(prompt + "import torch\n" * 100, return_tensors="pt").input_ids
+    labels = ids.clone()
+    labels[:, : len(tokenizer(prompt).input_ids)] = -100
+    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
+    for _ in range(100):
+        loss = model(input_ids=ids, labels=labels).loss
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    assert loss.item() < 0.05
+    model.save_pretrained(folder)
+    return folder

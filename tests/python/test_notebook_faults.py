@@ -10,12 +10,10 @@ from typing import Any
 
 import pytest
 from conftest import SMALL_MODULE
-from engine_fixtures import make_checkpoint
+from engine_fixtures import make_endless_checkpoint
 from jupyter_session import MARKER, JupyterSession, Ran
 
 from kernelllm_jupyter.engines.local import running
-from kernelllm_jupyter.problem import parse_problem
-from kernelllm_jupyter.prompts import KernelLLMProfile
 
 
 @pytest.fixture(scope="module")
@@ -29,26 +27,7 @@ def session() -> Iterator[JupyterSession]:
 @pytest.fixture(scope="module")
 def endless(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model that was taught to write lines of code for as long as it may."""
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    folder = make_checkpoint(tmp_path_factory.mktemp("endless"), context=16384)
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    prompt = KernelLLMProfile(str(folder)).prompt(parse_problem(SMALL_MODULE))
-    start = len(tokenizer(prompt).input_ids)
-    ids = tokenizer(prompt + "import torch\n" * 100, return_tensors="pt").input_ids
-    labels = ids.clone()
-    labels[:, :start] = -100
-    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
-    for _ in range(100):
-        loss = model(input_ids=ids, labels=labels).loss
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-    assert loss.item() < 0.05
-    model.save_pretrained(folder)
-    return folder
+    return make_endless_checkpoint(tmp_path_factory.mktemp("endless"), SMALL_MODULE)
 
 
 def at_first_text(act: Callable[[], None]) -> Callable[[dict[str, Any]], None]:

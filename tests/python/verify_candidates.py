@@ -616,6 +616,22 @@ class ModelNew(nn.Module):
         "aten_only",
     ),
     Case(
+        "numpy computes, Triton copies",
+        ADD_RELU,
+        COPY
+        + """
+class ModelNew(nn.Module):
+    def forward(self, a, b):
+        import numpy
+        y = torch.from_numpy(numpy.maximum(a.numpy() + b.numpy(), 0))
+        out = torch.empty_like(y)
+        copy_kernel[(triton.cdiv(y.numel(), 128),)](y, out, y.numel(), BLOCK=128)
+        return out
+""",
+        "rejected",
+        "copies_only",
+    ),
+    Case(
         "cached by shape",
         ADD_RELU,
         _replaced(
