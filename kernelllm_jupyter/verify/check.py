@@ -10,6 +10,7 @@ import re
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, wait
 from dataclasses import replace
 from typing import Any
 
@@ -41,7 +42,7 @@ def check(
     whole check and ``memory_mb`` what each of its processes may allocate (CPU only). ``progress``
     is called with what the check does now; setting ``cancel`` ends it. Without a GPU,
     ``compile_for`` (``sm_90``, ``gfx942``, …) has every Triton kernel compiled for that target as
-    well, which costs about half a second.
+    well, beside the trials and in a process of its own.
 
     Raises :class:`~kernelllm_jupyter.errors.ProblemError` where the reference itself fails,
     ``WorkerError`` where no worker can be started, ``CheckCancelled`` after ``cancel``. An
@@ -57,34 +58,76 @@ def check(
     request, blobs = make_request(
         "check", problem, code, timeout_s, memory_mb=memory_mb, seed=seed, allow_tf32=allow_tf32
     )
-    answer = chosen.ask(request, blobs, progress, cancel)
-    if "problem" in answer["final"]:
-        raise problem_error(answer["final"]["problem"], problem)
-    label = "cuda" if chosen.device == "cuda" else "cpu-interpreter"
-    verdict = _verdict(answer, label, chosen.versions, started)
-    if compile_for is None or label == "cuda" or not verdict.correct:
-        return verdict
-    if progress is not None:
-        progress(f"compiling for {compile_for}")
+    on_gpu = chosen.device == "cuda"
+    compilation = None
+    if compile_for is not None and not on_gpu:
+        compilation = Compilation(problem, code, compile_for, timeout_s)
     try:
-        kind, reasons = _compiled(problem, code, compile_for, timeout_s, cancel)
+        answer = chosen.ask(request, blobs, progress, cancel)
+        if "problem" in answer["final"]:
+            raise problem_error(answer["final"]["problem"], problem)
+        label = "cuda" if on_gpu else "cpu-interpreter"
+        verdict = _verdict(answer, label, chosen.versions, started)
+        if compilation is None or not verdict.correct:
+            return verdict
+        if progress is not None:
+            progress(f"compiling for {compile_for}")
+        return replace(
+            _with_compilation(verdict, compilation, cancel),
+            elapsed_ms=(time.monotonic() - started) * 1e3,
+        )
+    finally:
+        if compilation is not None:
+            compilation.stop()
+
+
+def _with_compilation(
+    verdict: Verdict, compilation: Compilation, cancel: threading.Event | None
+) -> Verdict:
+    try:
+        kind, reasons = compilation.result(cancel)
     except CheckCancelled:
         raise
     except WorkerError as error:
         # A machine whose triton cannot compile (no ptxas, say) has checked all the rest.
-        why = Finding("compilation", f"Nothing could be compiled for {compile_for}: {error}")
+        message = f"Nothing could be compiled for {compilation.target}: {error}"
+        why = Finding("compilation", message)
         return replace(verdict, not_made=(*_without_compilation(verdict), why))
-    elapsed_ms = (time.monotonic() - started) * 1e3
     if kind not in ("correct", "compile_error"):
         # The host code stumbled over results that were not computed: nothing was found out.
-        return replace(verdict, elapsed_ms=elapsed_ms)
-    return replace(
-        verdict,
-        verdict=kind,
-        reasons=reasons,
-        not_made=_without_compilation(verdict),
-        elapsed_ms=elapsed_ms,
-    )
+        return verdict
+    return replace(verdict, verdict=kind, reasons=reasons, not_made=_without_compilation(verdict))
+
+
+class Compilation:
+    """Compiles a candidate's launches for a GPU that is not there, while it is interpreted."""
+
+    def __init__(self, problem: Problem, code: str, target: str, timeout_s: float):
+        if not re.fullmatch(r"sm_\d{2,3}|gfx\w+", target):
+            raise UsageError(f"There is no target {target!r}: name one such as sm_90 or gfx942.")
+        self.target = target
+        self._cancel = threading.Event()
+        self._future: Future[tuple[VerdictKind, tuple[Finding, ...]]] = Future()
+
+        def run() -> None:
+            try:
+                self._future.set_result(_compiled(problem, code, target, timeout_s, self._cancel))
+            except BaseException as error:
+                self._future.set_exception(error)
+
+        threading.Thread(target=run, name="kernelllm-compile", daemon=True).start()
+
+    def result(self, cancel: threading.Event | None) -> tuple[VerdictKind, tuple[Finding, ...]]:
+        """``correct``, or what was refused and why; raises as the check does."""
+        while not self._future.done():
+            if cancel is not None and cancel.is_set():
+                raise CheckCancelled("The check was cancelled.")
+            wait([self._future], timeout=0.05)
+        return self._future.result()
+
+    def stop(self) -> None:
+        """End what still runs; its result is not wanted any more."""
+        self._cancel.set()
 
 
 def _without_compilation(verdict: Verdict) -> tuple[Finding, ...]:
@@ -96,11 +139,8 @@ def _compiled(
     code: str,
     target: str,
     timeout_s: float,
-    cancel: threading.Event | None,
+    cancel: threading.Event,
 ) -> tuple[VerdictKind, tuple[Finding, ...]]:
-    """Compile for a GPU that is not there; ``correct``, or what was refused and why."""
-    if not re.fullmatch(r"sm_\d{2,3}|gfx\w+", target):
-        raise UsageError(f"There is no target {target!r}: name one such as sm_90 or gfx942.")
     request, blobs = make_request("compile", problem, code, timeout_s, target=target)
     final = worker("compile").ask(request, blobs, None, cancel)["final"]
     if "problem" in final:
