@@ -162,7 +162,7 @@ class Writer:
 
     def number(self) -> str:
         """A constant, or a parameter of the constructor."""
-        if len(self.settings) < 5 and self.chance(0.3):
+        if len(self.settings) < 6 and self.chance(0.7):
             return f"self.{self.setting()}"
         if self.settings and self.chance(0.1):
             return f"self.{self.rng.choice(self.settings)[0]}"
@@ -197,7 +197,7 @@ class Writer:
     def unary(self, value: _Value) -> _Value:
         if self.chance(0.12):
             return self.layer(value)
-        if self.chance(0.45):
+        if self.chance(0.55):
             name = self.rng.choice(list(UNARY_CONSTANT))
             low, high = sorted((self.rng.uniform(-3, 0.9), self.rng.uniform(1, 4)))
             parts = {"c": self.number(), "l": f"{low:.1f}", "h": f"{high:.1f}"}
@@ -299,7 +299,7 @@ class Writer:
         return self.render()
 
     def inputs(self, family: str) -> None:
-        count = self.rng.choice([1, 1, 1, 1, 2, 2, 3])
+        count = self.rng.choice([1, 1, 1, 2, 2, 3])
         if family in ("loss", "gate"):
             count = 2 if family == "loss" else 1
         self.arguments = [self.fresh(_ARGUMENTS) for _ in range(count)]
@@ -328,8 +328,9 @@ class Writer:
 
     def pointwise(self, value: _Value) -> _Value:
         value = self.chain(value, self.rng.choice([1, 1, 1, 2, 2, 2, 3, 3, 4, 5]))
-        if self.chance(0.12):
+        if self.chance(0.4):
             value = self.weighted(value)
+            value = self.chain(value, self.rng.choice([0, 0, 1, 2]))
         return self.gather(value)
 
     def graph(self, value: _Value) -> _Value:

@@ -26,7 +26,13 @@ sys.path[:0] = [str(pathlib.Path(__file__).parent), str(pathlib.Path(__file__).p
 import torch
 from kernelllm_jupyter.starter.graph import LIMITS
 from torch.nn.functional import cross_entropy
-from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import (
+    AutoTokenizer,
+    GenerationConfig,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+)
 
 from corpus import draw
 from vocabulary import build
@@ -44,12 +50,18 @@ def main() -> None:
     parser.add_argument("--heads", type=int, default=3)
     parser.add_argument("--tokens-per-step", type=int, default=3000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--resume", type=pathlib.Path, help="a checkpoint to go on from")
+    parser.add_argument("--first", type=int, default=0, help="number of the first example")
     options = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(options.seed)
     options.folder.mkdir(parents=True, exist_ok=True)
-    tokenizer = build(options.folder)
-    model = new_model(tokenizer, options)
+    if options.resume is not None:
+        tokenizer = AutoTokenizer.from_pretrained(options.resume)
+        model = LlamaForCausalLM.from_pretrained(options.resume, dtype=torch.float32)
+    else:
+        tokenizer = build(options.folder)
+        model = new_model(tokenizer, options)
     train(model, tokenizer, options)
 
 
@@ -103,8 +115,11 @@ def batches(
     of a short prompt is learned much sooner, and carries over.
     """
     order, tokens = random.Random(options.seed), options.tokens_per_step
-    for start in itertools.count(step=512):
-        longest = 5 + round(35 * 4 * start / options.examples)
+    for start in itertools.count(options.first, step=512):
+        done = start - options.first
+        longest = 5 + round(35 * 4 * done / options.examples)
+        if options.resume is not None:
+            longest = LIMITS["v"]
         drawn = (encoded(tokenizer, start + offset, longest=longest) for offset in range(512))
         pairs = [pair for pair in drawn if pair is not None]
         pairs.sort(key=lambda pair: len(pair[0]) + len(pair[1]))
@@ -173,7 +188,9 @@ def optimisers(masters: list[torch.Tensor], names: list[str]) -> list[torch.opti
 def train(
     model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, options: argparse.Namespace
 ) -> None:
-    """Train on ``options.examples`` pairs; the rate falls linearly over the last 60 %."""
+    """Train on ``options.examples`` pairs; the rate falls linearly over the last 60 %, or from
+    the beginning where a training is resumed.
+    """
     masters = [p.detach().float().clone().requires_grad_(True) for p in model.parameters()]
     chosen = optimisers(masters, [name for name, _ in model.named_parameters()])
     rates = [[group["lr"] for group in optimiser.param_groups] for optimiser in chosen]
@@ -186,7 +203,8 @@ def train(
         share = seen / options.examples
         if share >= 1:
             break
-        factor = min(1.0, (step + 1) / 60) * (1.0 if share < 0.4 else max(0.01, (1 - share) / 0.6))
+        level = 0.0 if options.resume is not None else 0.4
+        factor = min(1.0, (step + 1) / 60, max(0.01, (1 - share) / (1 - level)))
         for optimiser, base in zip(chosen, rates, strict=True):
             for group, rate in zip(optimiser.param_groups, base, strict=True):
                 group["lr"] = rate * factor
