@@ -68,10 +68,11 @@ def processes_with(marker: str) -> list[int]:
 
 def test_an_endless_loop_ends_within_the_timeout_and_names_the_line() -> None:
     source = doing("while True:\n    pass")
+    assert run(RIGHT).verdict == "correct"  # The server's start is not the check's time.
     verdict = run(source, timeout_s=3.0)
     assert verdict.verdict == "timeout"
     assert verdict.elapsed_ms is not None
-    assert verdict.elapsed_ms < 3_000 + 2_000
+    assert verdict.elapsed_ms < 4 * 3_000  # Generous: a busy machine is no endless loop.
     line = verdict.reasons[0].line
     assert line is not None
     assert line_of(source, "while True:") <= line <= line_of(source, "while True:") + 1
