@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from kernelllm_jupyter.problem import parse_problem
-from kernelllm_jupyter.translate import CheckOptions, Generated, translate
-from kernelllm_jupyter.values import Sampling, Timing, Verdict
+from kernelllm_jupyter.translate import Generated, translate
+from kernelllm_jupyter.values import CheckOptions, Sampling, Timing, Verdict
 
 __all__ = ["KernelLLM", "benchmark", "check"]
 

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kernelllm_jupyter.errors import UsageError
-from kernelllm_jupyter.translate import CheckOptions
-from kernelllm_jupyter.values import Sampling
+from kernelllm_jupyter.values import CheckOptions, Sampling
 
 __all__ = ["OPTIONS", "Option", "Request", "request_from"]
 

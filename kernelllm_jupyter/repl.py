@@ -21,14 +21,13 @@ from kernelllm_jupyter.report import rate, verdict_text
 from kernelllm_jupyter.translate import (
     Checked,
     Checking,
-    CheckOptions,
     Generated,
     Loading,
     Wrote,
     check_events,
     translate,
 )
-from kernelllm_jupyter.values import Problem, Sampling
+from kernelllm_jupyter.values import CheckOptions, Problem, Sampling
 
 __all__ = ["Repl"]
 

@@ -20,6 +20,7 @@ from kernelllm_jupyter.errors import EngineError
 from kernelllm_jupyter.prompts import Profile
 from kernelllm_jupyter.values import (
     Candidate,
+    CheckOptions,
     FinishReason,
     Problem,
     Sampling,
@@ -28,7 +29,6 @@ from kernelllm_jupyter.values import (
 )
 
 __all__ = [
-    "CheckOptions",
     "Checked",
     "Checking",
     "Event",
@@ -43,17 +43,6 @@ __all__ = [
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-
-@dataclass(frozen=True)
-class CheckOptions:
-    """Where and how long a check may run."""
-
-    device: str = "auto"
-    timeout_s: float = 60.0
-    allow_tf32: bool = False
-    #: The GPU that every Triton kernel has to compile for where there is none.
-    target: str = "sm_90"
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ FinishReason = Literal["stop", "length", "cancelled", "failed"]
 
 __all__ = [
     "Candidate",
+    "CheckOptions",
     "Finding",
     "FinishReason",
     "Interval",
@@ -79,6 +80,17 @@ class Sampling:
         """This sampling, with what it leaves open taken from ``defaults``."""
         own = {name: value for name, value in asdict(self).items() if value is not None}
         return replace(defaults, **own)
+
+
+@dataclass(frozen=True)
+class CheckOptions:
+    """Where and how long a check may run."""
+
+    device: str = "auto"
+    timeout_s: float = 60.0
+    allow_tf32: bool = False
+    #: The GPU that every Triton kernel has to compile for where there is none.
+    target: str = "sm_90"
 
 
 def _finite(value: float | None) -> float | None:

@@ -16,8 +16,8 @@ from kernelllm_jupyter.notebook import cell as cells
 from kernelllm_jupyter.notebook.panel import View
 from kernelllm_jupyter.options import Request
 from kernelllm_jupyter.report import Report
-from kernelllm_jupyter.translate import Checked, Checking, CheckOptions, check_events
-from kernelllm_jupyter.values import Problem
+from kernelllm_jupyter.translate import Checked, Checking, check_events
+from kernelllm_jupyter.values import CheckOptions, Problem
 
 __all__ = ["Recheck"]
 
