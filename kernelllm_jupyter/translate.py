@@ -106,6 +106,8 @@ def translate(
     """
     profile.prompt(problem)  # Refuses a module before anything is loaded for it.
     drawn = (sampling or Sampling()).over(profile.single)
+    if check is not None:
+        _warm_up(check)
     yield from _load(engine)
     # Anew, since a checkpoint may bring its own template, and it may only now be on this machine.
     prompt = profile.prompt(problem)
@@ -122,6 +124,12 @@ def translate(
                 verdict = checked.verdict
             yield checked
     yield Finished(Translation(problem, (candidate,), 0, (verdict,)))
+
+
+def _warm_up(check: CheckOptions) -> None:
+    from kernelllm_jupyter.verify.check import warm_up
+
+    warm_up(check.device, check.target)
 
 
 def _load(engine: Engine) -> Iterator[Loading]:

@@ -6,6 +6,7 @@ Imports no torch: all that runs the user's or the generated code happens in work
 from __future__ import annotations
 
 import ast
+import contextlib
 import re
 import threading
 import time
@@ -14,13 +15,13 @@ from concurrent.futures import Future, wait
 from dataclasses import replace
 from typing import Any
 
-from kernelllm_jupyter.errors import ProblemError, UsageError, WorkerError
+from kernelllm_jupyter.errors import KernelLLMError, ProblemError, UsageError, WorkerError
 from kernelllm_jupyter.values import Finding, Problem, Verdict, VerdictKind
 from kernelllm_jupyter.verify.gpu import NO_GPU, gpu_present
 from kernelllm_jupyter.verify.sandbox import available_memory_mb
 from kernelllm_jupyter.verify.worker import CheckCancelled, DeviceUnusable, Worker, worker
 
-__all__ = ["check", "chosen_worker", "make_request", "problem_error"]
+__all__ = ["check", "chosen_worker", "make_request", "problem_error", "warm_up"]
 
 
 def check(
@@ -168,6 +169,20 @@ def chosen_worker(device: str, cancel: threading.Event | None) -> Worker:
     found = worker("spawned-cpu" if device == "spawned-cpu" else "cpu")
     found.start(cancel)
     return found
+
+
+def warm_up(device: str, compile_for: str | None) -> None:
+    """Start, in the background, the processes that a check will need; it takes them seconds.
+
+    A failure is left for the check to report.
+    """
+
+    def run() -> None:
+        with contextlib.suppress(KernelLLMError):
+            if chosen_worker(device, None).device != "cuda" and compile_for is not None:
+                worker("compile").start()
+
+    threading.Thread(target=run, name="kernelllm-warm-up", daemon=True).start()
 
 
 def _unreadable(code: str) -> Verdict | None:
