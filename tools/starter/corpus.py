@@ -39,8 +39,8 @@ from spellings import (
 
 __all__ = ["FAMILIES", "Example", "draw", "held", "pairs_of"]
 
-FAMILIES = ("pointwise", "graph", "reduction", "softmax", "norm", "loss", "gate")
-_WEIGHTS = (20, 24, 22, 11, 15, 8, 3)
+FAMILIES = ("pointwise", "graph", "reduction", "softmax", "norm", "loss", "gate", "tangle")
+_WEIGHTS = (18, 18, 17, 9, 13, 7, 3, 22)
 _ARGUMENTS = (
     "x y z a b c input inp tensor feat features hidden h src left right lhs rhs query key "
     "value state signal other residual skip gate t u w p q emb tokens acts logits img "
@@ -162,7 +162,7 @@ class Writer:
 
     def number(self) -> str:
         """A constant, or a parameter of the constructor."""
-        if len(self.settings) < 6 and self.chance(0.7):
+        if len(self.settings) < 6 and self.chance(0.5):
             return f"self.{self.setting()}"
         if self.settings and self.chance(0.1):
             return f"self.{self.rng.choice(self.settings)[0]}"
@@ -283,8 +283,9 @@ class Writer:
 
     def module(self, family: str) -> str:
         self.inputs(family)
-        first = _Value(self.arguments[0], "full", True)
-        self.values = [_Value(name, "full", True) for name in self.arguments[1:]]
+        begun = self.rng.choice(self.arguments) if family != "loss" else self.arguments[0]
+        first = _Value(begun, "full", True)
+        self.values = [_Value(name, "full", True) for name in self.arguments if name != begun]
         family_of: dict[str, Callable[[_Value], _Value]] = {
             "pointwise": self.pointwise,
             "graph": self.graph,
@@ -293,6 +294,7 @@ class Writer:
             "norm": self.norm,
             "loss": self.loss,
             "gate": self.gate,
+            "tangle": self.tangle,
         }
         result = family_of[family](first)
         self.lines.append(f"return {result.text}")
@@ -335,7 +337,7 @@ class Writer:
 
     def graph(self, value: _Value) -> _Value:
         value = self.idiom(value) if self.chance(0.5) else self.named(self.step(value))
-        self.values.append(_Value(self.arguments[0], "full", True))
+        self.values.append(_Value(self.rng.choice(self.arguments), "full", True))
         value = self.chain(
             self.settle(value, 0.7), self.rng.choice([0, 0, 1, 1, 2, 3, 5]), keep=0.6
         )
@@ -500,6 +502,37 @@ class Writer:
         left = self.chain(_Value(first, "full", True), self.rng.choice([0, 0, 1, 2]))
         right = self.chain(_Value(second, "full", True), self.rng.choice([0, 1, 1, 2]))
         return self.chain(self.binary(left, right), self.rng.choice([0, 0, 1]))
+
+    def tangle(self, value: _Value) -> _Value:
+        """Any value may use any earlier one: what teaches to copy operands instead of guessing."""
+        full = [_Value(name, "full", True) for name in self.arguments]
+        extent = self.rng.choice(["none", "none", "keep", "drop"])
+        self.dim = self.rng.choice(["-1", "-1", "0"])
+        rows: list[_Value] = []
+        for _ in range(self.rng.choice([2, 3, 3, 4, 5, 6])):
+            pool = rows if rows and self.chance(0.5) else full
+            chosen = self.rng.choice(pool)
+            if pool is full and extent != "none" and self.chance(0.5):
+                form = self.spell(REDUCTIONS[self.rng.choice(list(REDUCTIONS))], v=chosen.text)
+                kept = ", keepdim=True" if extent == "keep" else ""
+                made = _Value(form.replace("D", self.dim).replace("[K]", kept), extent)
+            elif self.chance(0.5):
+                made = self.unary(chosen)
+            else:
+                other = self.rng.choice(pool if extent == "drop" else full + rows)
+                made = self.binary(chosen, other)
+            made = self.named_anew(made)
+            (full if made.extent == "full" else rows).append(made)
+        last = rows if extent == "drop" and rows else full + rows
+        result = last[-1]
+        if len(last) > 1 and self.chance(0.7):
+            result = self.binary(result, self.rng.choice(last[:-1]))
+        return result
+
+    def named_anew(self, value: _Value) -> _Value:
+        name = self.fresh(_LOCALS)
+        self.lines.append(f"{name} = {value.text}")
+        return _Value(name, value.extent, True)
 
     # -- layout -----------------------------------------------------------------------------------
 

@@ -51,6 +51,7 @@ def main() -> None:
     parser.add_argument("--tokens-per-step", type=int, default=3000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--resume", type=pathlib.Path, help="a checkpoint to go on from")
+    parser.add_argument("--rate", type=float, default=1.0, help="times the usual learning rate")
     parser.add_argument("--first", type=int, default=0, help="number of the first example")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -205,6 +206,7 @@ def train(
             break
         level = 0.0 if options.resume is not None else 0.4
         factor = min(1.0, (step + 1) / 60, max(0.01, (1 - share) / (1 - level)))
+        factor *= options.rate
         for optimiser, base in zip(chosen, rates, strict=True):
             for group, rate in zip(optimiser.param_groups, base, strict=True):
                 group["lr"] = rate * factor
