@@ -8,11 +8,15 @@ from typing import Any
 
 import torch
 
+from kernelllm_jupyter.verify.codes import known_reason
 from kernelllm_jupyter.verify.findings import Refusal
 from kernelllm_jupyter.verify.protocol import BadMessage, Closed, Message, receive, send
 from kernelllm_jupyter.verify.tensors import Blob, pack, unpack
 
 __all__ = ["Built", "Opponent", "Result"]
+
+#: Longest message taken from the candidate's process, in characters.
+MESSAGE_LIMIT = 8000
 
 
 @dataclass(frozen=True)
@@ -128,8 +132,21 @@ class Opponent:
 
 def _refuse_failure(message: Message) -> None:
     failed = message.header.get("failed")
-    if failed is not None:
-        raise Refusal(failed["kind"], failed["code"], failed["message"], failed.get("line"))
+    if failed is None:
+        return
+    # The candidate's code shares that process and may have written this itself.
+    try:
+        kind, code, text = failed["kind"], failed["code"], failed["message"]
+        line = failed.get("line")
+    except (KeyError, TypeError, AttributeError) as error:
+        raise _garbled(error) from None
+    if not known_reason(kind, code) or not isinstance(text, str) or not _is_line(line):
+        raise _garbled(ValueError("no reason of ours"))
+    raise Refusal(kind, code, text[:MESSAGE_LIMIT], line)
+
+
+def _is_line(line: object) -> bool:
+    return line is None or (type(line) is int and line > 0)
 
 
 def _gone() -> Refusal:
