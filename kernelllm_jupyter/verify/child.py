@@ -28,7 +28,8 @@ def execute(source: str, path: Path) -> types.ModuleType:
     module = types.ModuleType(path.stem)
     module.__file__ = str(path)
     sys.modules[path.stem] = module
-    exec(compile(source, str(path), "exec"), module.__dict__)
+    # Without dont_inherit this module's own __future__ import would hold in the source too.
+    exec(compile(source, str(path), "exec", dont_inherit=True), module.__dict__)
     return module
 
 

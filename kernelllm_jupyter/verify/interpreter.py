@@ -18,6 +18,7 @@ from kernelllm_jupyter.verify import (
     interpreter_bfloat16,
     interpreter_bounds,
     interpreter_libdevice,
+    interpreter_names,
     interpreter_reduce,
     triton_versions,
 )
@@ -41,6 +42,7 @@ def install(launches: Launches) -> list[str]:
     take_turns(launches)
     _quick_erf()
     _note_tf32(launches)
+    interpreter_names.install()
     interpreter_reduce.install()
     added = interpreter_libdevice.install()
     interpreter_bfloat16.install()

@@ -185,3 +185,39 @@ def test_a_scan_with_its_own_function_is_right() -> None:
     problem = Problem(HEAD + model("x.cummax(1).values", "torch.randn(3, 300)"), "Model")
     source = row("r = tl.associative_scan(x, 0, larger)")
     assert check(problem, TRITON + source, device="cpu").verdict == "correct"
+
+
+@pytest.mark.parametrize("forgotten", ["import triton.language as tl\n", "import math\n"])
+def test_a_name_that_the_code_does_not_import_is_missing_in_the_interpreter_too(
+    forgotten: str,
+) -> None:
+    source = (TRITON + elementwise("x * math.sqrt(4.0)")).replace(forgotten, "")
+    problem = Problem(HEAD + model("x * 2", "torch.randn(6, 70)"), "Model")
+    (reason,) = check(problem, source, device="cpu").reasons
+    assert reason.code == "exception"
+    assert "NameError" in reason.message
+
+
+def test_host_code_does_not_find_names_that_the_interpreter_left_behind() -> None:
+    source = (TRITON + elementwise("x * 2")).replace("return out", "return out + np.float32(0)")
+    problem = Problem(HEAD + model("x * 2", "torch.randn(6, 70)"), "Model")
+    (reason,) = check(problem, source, device="cpu").reasons
+    assert "name 'np' is not defined" in reason.message
+
+
+@pytest.mark.parametrize(
+    ("imports", "prefix"),
+    [
+        ("import triton\nimport triton.language", "triton.language."),
+        ("import triton\nfrom triton import language", "language."),
+        (
+            "import triton\nfrom triton.language import arange, constexpr, load, program_id, store",
+            "",
+        ),
+    ],
+)
+def test_the_language_may_go_by_any_name(imports: str, prefix: str) -> None:
+    source = HEAD + imports + "\n" + elementwise("x * 2").replace("tl.", prefix)
+    problem = Problem(HEAD + model("x * 2", "torch.randn(6, 70)"), "Model")
+    verdict = check(problem, source, device="cpu")
+    assert verdict.verdict == "correct", verdict.reasons
