@@ -58,8 +58,8 @@ def benchmark(
 
 def timing_of(final: dict[str, Any], versions: dict[str, str]) -> Timing:
     """The worker's answer as a value."""
-    if "timing" not in final:
-        reasons = final.get("reasons") or [final.get("failed", {"message": "no result"})]
+    if not {"eager", "candidate"} <= final.get("timing", {}).keys():
+        reasons = final.get("reasons") or [{"message": "no result"}]
         text = f"The measurement failed: {reasons[0]['message']}"
         return Timing("not measured", text, device="cuda", verified=True, versions=versions)
     eager, candidate = final["timing"]["eager"], final["timing"]["candidate"]

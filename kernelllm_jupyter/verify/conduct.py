@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from kernelllm_jupyter.verify.findings import Findings, Refusal
-from kernelllm_jupyter.verify.nests import copied, identical, leaves
+from kernelllm_jupyter.verify.nests import copied, identical, leaves, structure
 from kernelllm_jupyter.verify.opponent import Result
 from kernelllm_jupyter.verify.reference import Expectation
 from kernelllm_jupyter.verify.tolerance import compare
@@ -136,6 +136,22 @@ def watch_side_effects(
     findings: Findings,
 ) -> None:
     """Inputs and weights are as before, or changed just as the reference changes them."""
+    if structure(result.inputs) != structure(expectation.inputs_after):
+        raise Refusal(
+            "rejected",
+            "input_overwritten",
+            f"forward() left {structure(result.inputs)} of its inputs, and the reference leaves "
+            f"{structure(expectation.inputs_after)}. Do not change lists and dicts that come in.",
+        )
+    if structure(inputs) != structure(expectation.inputs_after):
+        return
+    gone = [other for other in names.values() if other not in result.state]
+    if gone:
+        raise Refusal(
+            "rejected",
+            "weights_overwritten",
+            f"forward() removed the weight {gone[0]!r}; the reference leaves it as it was.",
+        )
     for (path, before), (_, after), (_, reference) in zip(
         leaves(inputs), leaves(result.inputs), leaves(expectation.inputs_after), strict=True
     ):

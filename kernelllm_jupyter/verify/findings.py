@@ -14,6 +14,10 @@ __all__ = ["Findings", "Refusal", "Say"]
 Say = Callable[[str, str], None]
 
 
+#: What a candidate returned may be part of a message, and of any length.
+MESSAGE_LIMIT = 8000
+
+
 class Refusal(Exception):
     """The verdict is found: ``kind`` with one reason."""
 
@@ -22,7 +26,7 @@ class Refusal(Exception):
         self.kind, self.code, self.message, self.line = kind, code, message, line
 
     def to_json(self) -> dict[str, Any]:
-        return {"code": self.code, "message": self.message, "line": self.line}
+        return {"code": self.code, "message": self.message[:MESSAGE_LIMIT], "line": self.line}
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,11 @@ __all__ = ["Built", "Opponent", "Result"]
 
 #: Longest message taken from the candidate's process, in characters.
 MESSAGE_LIMIT = 8000
+#: What a benchmark times.
+CONTENDERS = ("eager", "compile", "candidate")
+#: Names of launches, operators and the like: how many, and how long.
+MOST_WORDS = 10_000
+LONGEST_WORD = 2000
 
 
 @dataclass(frozen=True)
@@ -65,10 +71,10 @@ class Opponent:
         _refuse_failure(message)
         try:
             return Built(
-                unpack(message.header["state"], message.blobs),
-                tuple(map(str, message.header["added_names"])),
+                _tensors(unpack(message.header["state"], message.blobs)),
+                _words(message.header["added_names"]),
             )
-        except (KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
+        except (KeyError, ValueError) as error:
             raise _garbled(error) from None
 
     def start(
@@ -103,16 +109,27 @@ class Opponent:
             return Result(
                 outputs=unpack(header["outputs"], blobs),
                 inputs=unpack(header["inputs"], blobs),
-                state=unpack(header["state"], blobs),
-                launches={str(name): int(count) for name, count in header["launches"].items()},
+                state=_tensors(unpack(header["state"], blobs)),
+                launches=_tally(header["launches"]),
                 only_copies=bool(header["only_copies"]),
-                aten={str(name): int(count) for name, count in header["aten"].items()},
+                aten=_tally(header["aten"]),
                 stale=bool(header["stale"]),
-                notes=tuple(map(str, header["notes"])),
-                configuration=header["configuration"],
-                devices=tuple(map(str, header["devices"])),
+                notes=_words(header["notes"]),
+                configuration=_word_or_none(header["configuration"]),
+                devices=_words(header["devices"]),
             )
-        except (KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
+        except (KeyError, ValueError) as error:
+            raise _garbled(error) from None
+
+    def measure(self, request: dict[str, Any], blobs: list[bytearray]) -> dict[str, Any]:
+        """Have it timed beside the reference; milliseconds by contender."""
+        self._send({"do": "benchmark", "request": request}, list(blobs))
+        message = self._receive()
+        _refuse_failure(message)
+        try:
+            timing = message.header["timing"]
+            return {name: _milliseconds(timing[name]) for name in CONTENDERS if name in timing}
+        except (KeyError, ValueError, TypeError, AttributeError) as error:
             raise _garbled(error) from None
 
     def _send(self, header: dict[str, Any], blobs: list[Blob]) -> None:
@@ -128,6 +145,55 @@ class Opponent:
             raise _gone() from None
         except BadMessage as error:
             raise _garbled(error) from None
+        except MemoryError:
+            message = "The candidate's results do not fit in the memory that a check may use."
+            raise Refusal("out_of_memory", "memory", message) from None
+
+
+def _tensors(found: Any) -> dict[str, torch.Tensor]:
+    if not isinstance(found, dict):
+        raise ValueError("no weights")
+    if not all(isinstance(value, torch.Tensor) for value in found.values()):
+        raise ValueError("a weight that is no tensor")
+    return found
+
+
+def _words(found: Any) -> tuple[str, ...]:
+    if not isinstance(found, list) or len(found) > MOST_WORDS:
+        raise ValueError("no list of words")
+    return tuple(map(_word, found))
+
+
+def _word_or_none(found: Any) -> str | None:
+    return None if found is None else _word(found)
+
+
+def _word(found: Any) -> str:
+    if not isinstance(found, str):
+        raise ValueError("no word")
+    return printable(found[:LONGEST_WORD])
+
+
+def _tally(found: Any) -> dict[str, int]:
+    if not isinstance(found, dict) or len(found) > MOST_WORDS:
+        raise ValueError("no tally")
+    if not all(type(count) is int and 0 < count < 1 << 62 for count in found.values()):
+        raise ValueError("no tally")
+    return {_word(name): count for name, count in found.items()}
+
+
+def _milliseconds(found: Any) -> dict[str, float]:
+    figures = {name: found[name] for name in ("median", "low", "high")}
+    if not all(type(ms) is float and 0 < ms < math.inf for ms in figures.values()):
+        raise ValueError("no times")
+    return figures
+
+
+def printable(text: str) -> str:
+    """Without the characters that make a terminal do something."""
+    return "".join(
+        c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text
+    )
 
 
 def _refuse_failure(message: Message) -> None:
@@ -142,7 +208,7 @@ def _refuse_failure(message: Message) -> None:
         raise _garbled(error) from None
     if not known_reason(kind, code) or not isinstance(text, str) or not _is_line(line):
         raise _garbled(ValueError("no reason of ours"))
-    raise Refusal(kind, code, text[:MESSAGE_LIMIT], line)
+    raise Refusal(kind, code, printable(text[:MESSAGE_LIMIT]), line)
 
 
 def _is_line(line: object) -> bool:

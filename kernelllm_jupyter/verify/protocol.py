@@ -71,7 +71,10 @@ def _carrier(views: Sequence[memoryview]) -> int:
 
 
 def receive(wire: socket.socket) -> Message:
-    """Wait for one message; raises :class:`Closed` at the end and :class:`BadMessage`."""
+    """Wait for one message; raises :class:`Closed` at the end and :class:`BadMessage`.
+
+    A message that is too large for this process's memory is a ``MemoryError``.
+    """
     carriers: list[int] = []
     try:
         length = LENGTH.unpack(_exactly(wire, LENGTH.size, carriers))[0]
@@ -80,11 +83,14 @@ def receive(wire: socket.socket) -> Message:
         try:
             body = json.loads(_exactly(wire, length, carriers))
             header, sizes = body["header"], body["sizes"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise BadMessage(str(error)) from error
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise BadMessage(f"no header: {type(error).__name__}") from error
         if not isinstance(header, dict) or not isinstance(sizes, list):
             raise BadMessage("not an object with sizes")
-        return Message(header, _blobs(sizes, carriers))
+        try:
+            return Message(header, _blobs(sizes, carriers))
+        except OSError as error:
+            raise BadMessage(f"bytes that cannot be read: {error.strerror}") from error
     finally:
         for carrier in carriers:
             os.close(carrier)
@@ -98,6 +104,8 @@ def _exactly(wire: socket.socket, count: int, carriers: list[int]) -> bytes:
         except ConnectionError as error:
             raise Closed from error
         carriers.extend(descriptors)
+        if len(carriers) > 1:
+            raise BadMessage("more than one descriptor")
         if not part:
             raise Closed
         parts += part
@@ -107,7 +115,7 @@ def _exactly(wire: socket.socket, count: int, carriers: list[int]) -> bytes:
 def _blobs(sizes: list[Any], carriers: list[int]) -> list[bytearray]:
     if not sizes:
         return []
-    if len(carriers) != 1 or not all(isinstance(size, int) and size >= 0 for size in sizes):
+    if len(carriers) != 1 or not all(type(size) is int and size >= 0 for size in sizes):
         raise BadMessage("sizes without their bytes")
     if sum(sizes) > os.fstat(carriers[0]).st_size:
         raise BadMessage("fewer bytes than announced")

@@ -89,8 +89,10 @@ def _final(
     deadline = time.monotonic() + float(request["timeout_s"])
     if request["kind"] == "benchmark":
         send(report, {"phase": "candidate", "doing": "measuring"})
-        send(wire, {"do": "benchmark", "request": request}, blobs)
-        return receive(wire).header
+        try:
+            return {"timing": Opponent(wire).measure(request, blobs)}
+        except Refusal as refusal:
+            return {"verdict": refusal.kind, "reasons": [refusal.to_json()]}
     if device == "cpu":
         limit_memory(int(request["memory_mb"]))
     if request["kind"] == "compile":

@@ -5,6 +5,8 @@ Runs in worker processes only (imports torch). Knows nothing of sockets or of wh
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +15,13 @@ import torch
 __all__ = ["Blob", "Foreign", "pack", "unpack"]
 
 Blob = bytes | bytearray | memoryview
+
+#: Dtypes whose elements fill whole bytes and mean the same on both sides; no quantized ones.
+PLAIN = re.compile(r"bool|u?int(8|16|32|64)|b?float(16|32|64)|float8_\w+|complex(32|64|128)")
+#: Bounds of what a sound form can say.
+DEEPEST = 100
+MOST_DIMENSIONS = 64
+MOST_ELEMENTS = 1 << 60
 
 
 class Foreign(Exception):
@@ -59,29 +68,78 @@ def _pack_tensor(tensor: torch.Tensor, blobs: list[Blob]) -> Any:
     }
 
 
-def unpack(form: Any, blobs: list[bytearray], device: str = "cpu") -> Any:
-    """The value that :func:`pack` wrote; raises ``ValueError`` where the form is not sound."""
+def unpack(form: Any, blobs: list[bytearray], device: str = "cpu", depth: int = 0) -> Any:
+    """The value that :func:`pack` wrote; raises ``ValueError`` where the form is not sound.
+
+    Whoever wrote the form may be hostile: a tensor is made only where its bytes are all there, so
+    that it shows nothing of the memory of the process that reads it.
+    """
+    if not isinstance(form, dict) or not form or depth > DEEPEST:
+        raise ValueError("a value without its form")
     kind, content = next(iter(form.items()))
     if kind == "tensor":
         return _unpack_tensor(form, blobs, device)
-    if kind == "value":
+    if kind == "value" and (content is None or isinstance(content, bool | int | float | str)):
         return content
-    if kind == "dict":
-        return {key: unpack(item, blobs, device) for key, item in content}
-    if kind == "tuple":
-        return tuple(unpack(item, blobs, device) for item in content)
-    if kind == "list":
-        return [unpack(item, blobs, device) for item in content]
     if kind == "dtype":
-        return getattr(torch, content)
-    raise ValueError(f"unknown form {kind!r}")
+        return _dtype(content)
+    if isinstance(content, list):
+        if kind == "dict":
+            return {
+                _text(key): unpack(item, blobs, device, depth + 1)
+                for key, item in map(_two, content)
+            }
+        if kind == "tuple":
+            return tuple(unpack(item, blobs, device, depth + 1) for item in content)
+        if kind == "list":
+            return [unpack(item, blobs, device, depth + 1) for item in content]
+    raise ValueError("a value of an unknown form")
 
 
 def _unpack_tensor(form: dict[str, Any], blobs: list[bytearray], device: str) -> torch.Tensor:
-    dtype = getattr(torch, form["dtype"])
-    shape, strides = form["shape"], form["strides"]
-    raw = blobs[form["tensor"]]
-    if not raw:
+    dtype = _dtype(form.get("dtype"))
+    shape, strides = _counts(form.get("shape")), _counts(form.get("strides"))
+    (index,) = _counts([form["tensor"]])
+    if len(shape) != len(strides) or index >= len(blobs):
+        raise ValueError("a tensor without its strides or bytes")
+    raw = blobs[index]
+    numel = math.prod(shape)
+    span = 1 + sum((n - 1) * s for n, s in zip(shape, strides, strict=True)) if numel else 0
+    if numel > MOST_ELEMENTS or len(raw) != span * dtype.itemsize:
+        raise ValueError("a tensor whose bytes do not fit its shape")
+    if not numel:
         return torch.empty_strided(shape, strides, dtype=dtype, device=device)
-    flat = torch.frombuffer(raw, dtype=dtype)
+    if dtype == torch.bool:
+        # A byte that is neither 0 nor 1 would be true to one operator and false to another.
+        flat = torch.frombuffer(raw, dtype=torch.uint8).ne(0)
+    else:
+        flat = torch.frombuffer(raw, dtype=dtype)
     return flat.to(device).as_strided(shape, strides)
+
+
+def _dtype(name: Any) -> torch.dtype:
+    found = getattr(torch, name, None) if isinstance(name, str) and PLAIN.fullmatch(name) else None
+    if not isinstance(found, torch.dtype):
+        raise ValueError("a tensor of an unknown dtype")
+    return found
+
+
+def _counts(found: Any) -> list[int]:
+    """Non-negative integers that fit PyTorch's own."""
+    if not isinstance(found, list) or len(found) > MOST_DIMENSIONS:
+        raise ValueError("a tensor without its shape")
+    if not all(type(n) is int and 0 <= n <= MOST_ELEMENTS for n in found):
+        raise ValueError("a tensor of an impossible shape")
+    return found
+
+
+def _two(item: Any) -> tuple[Any, Any]:
+    if not isinstance(item, list) or len(item) != 2:
+        raise ValueError("a dict without its keys")
+    return item[0], item[1]
+
+
+def _text(key: Any) -> str:
+    if not isinstance(key, str):
+        raise ValueError("a dict without its keys")
+    return key

@@ -67,7 +67,8 @@ def test_faster_is_said_only_where_the_spreads_do_not_overlap(
 
 
 def test_a_measurement_that_failed_has_no_figures() -> None:
-    failed = {"failed": {"kind": "out_of_memory", "code": "memory", "message": "no memory left"}}
+    reason = {"code": "memory", "message": "no memory left"}
+    failed = {"verdict": "out_of_memory", "reasons": [reason]}
     timing = timing_of(failed, {})
     assert timing.conclusion == "not measured"
     assert "no memory left" in timing.message
