@@ -63,7 +63,7 @@ WARNINGS: Mapping[str, str] = {
     "imprecise": "Outside the error budget on a variation, within `assert_close`'s defaults.",
     "weak_problem": "Zeros, a constant or the input itself would have passed as well.",
     "aten": "PyTorch still does part of the arithmetic.",
-    "tf32": "A float32 `tl.dot` multiplies in TF32 on a GPU.",
+    "tf32": "A float32 `tl.dot` multiplies in TF32, which does not show in the result.",
     "missing_names": "The code uses names that this torch or triton no longer has; the check put "
     "them back.",
     "eval_mode": "Checked in eval mode: in training mode the module draws random numbers.",

@@ -26,6 +26,8 @@ class Launching:
         self.only_copies = True
         #: Whether all that the reference returns are values that it was given.
         self.only_moves = True
+        #: Whether a product was made in TF32 that should not be.
+        self.tf32 = False
 
     def compare(
         self, inputs: list[Any], state: dict[str, torch.Tensor], expectation: Expectation
@@ -59,12 +61,7 @@ class Launching:
                 f"No Triton kernel ran: forward() computed everything in PyTorch{computed}.",
             )
         self.only_copies = self.only_copies and result.only_copies
-        if "tf32" in result.notes and not allow_tf32:
-            findings.warn(
-                "tf32",
-                "tl.dot multiplies float32 in TF32 on a GPU unless told otherwise, about 1,000 "
-                "times less precisely: pass input_precision='ieee' to keep float32.",
-            )
+        self.tf32 = self.tf32 or ("tf32" in result.notes and not allow_tf32)
 
     def conclude(self, findings: Findings) -> None:
         """Refuse a candidate whose arithmetic is all PyTorch's; else list what still is."""
@@ -81,6 +78,12 @@ class Launching:
                 "copies_only",
                 "The Triton kernels only copy values, and the problem needs arithmetic: it was "
                 "done elsewhere, on the host.",
+            )
+        if self.tf32:
+            findings.warn(
+                "tf32",
+                "tl.dot multiplies float32 in TF32, about 1,000 times less precisely, which does "
+                "not show on this problem's inputs: pass input_precision='ieee' to keep float32.",
             )
         if aten:
             findings.warn("aten", f"PyTorch still does part of the arithmetic: {aten}.")

@@ -10,15 +10,16 @@ from typing import Any
 
 import numpy
 import torch
-import triton
 import triton.runtime.interpreter as tri
 
 from kernelllm_jupyter.verify import (
     fake_driver,
-    interpreter_bfloat16,
+    interpreter_atomics,
     interpreter_bounds,
+    interpreter_dot,
     interpreter_libdevice,
     interpreter_names,
+    interpreter_narrow,
     interpreter_reduce,
     triton_versions,
 )
@@ -41,11 +42,12 @@ def install(launches: Launches) -> list[str]:
     _watch_launches(launches)
     take_turns(launches)
     _quick_erf()
-    _note_tf32(launches)
     interpreter_names.install()
+    interpreter_dot.install(launches)
     interpreter_reduce.install()
     added = interpreter_libdevice.install()
-    interpreter_bfloat16.install()
+    interpreter_narrow.install()
+    interpreter_atomics.install()
     interpreter_bounds.install()
     return added
 
@@ -69,16 +71,3 @@ def _quick_erf() -> None:
         return tri.TensorHandle(values, argument.dtype.scalar)
 
     tri.InterpreterBuilder.create_erf = erf
-
-
-def _note_tf32(launches: Launches) -> None:
-    """Remember a float32 ``tl.dot`` that a GPU would compute in TF32, which happens not here."""
-    original = tri.InterpreterBuilder.create_dot
-    tf32 = triton._C.libtriton.ir.INPUT_PRECISION.TF32
-
-    def dot(self: Any, a: Any, b: Any, d: Any, precision: Any, *rest: Any) -> Any:
-        if a.data.dtype == numpy.float32 and precision == tf32:
-            launches.notes.add("tf32")
-        return original(self, a, b, d, precision, *rest)
-
-    tri.InterpreterBuilder.create_dot = dot

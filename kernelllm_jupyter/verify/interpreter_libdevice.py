@@ -1,139 +1,116 @@
-"""libdevice functions in Triton's interpreter, which has none: mapped to torch on the CPU.
+"""libdevice functions in Triton's interpreter, which has none.
 
+Triton's own declarations stay: they choose the function by the types of its arguments and refuse
+what a GPU refuses (``libdevice.tanh`` of float16). What they ask the builder for is computed here.
 The same functions stand in for names that older Triton code uses (``tl.math.tanh``,
 ``tl.libdevice.tanh``) and that Triton no longer has.
 """
 
 from __future__ import annotations
 
+import ast
 import importlib
+import inspect
 from collections.abc import Callable
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy
-import torch
 import triton.language as tl
 import triton.runtime.interpreter as tri
 
-from kernelllm_jupyter.verify.interpreter_bfloat16 import is_bfloat16, narrowed, widened
+from kernelllm_jupyter.verify.interpreter_formats import wide_handle
+from kernelllm_jupyter.verify.libdevice_functions import compute, known
 
-__all__ = ["FUNCTIONS", "install"]
+__all__ = ["NotInterpreted", "install"]
 
-Function = Callable[..., torch.Tensor]
-
-
-def _round_away(x: torch.Tensor) -> torch.Tensor:
-    return torch.sign(x) * torch.floor(torch.abs(x) + 0.5)
-
-
-def _cbrt(x: torch.Tensor) -> torch.Tensor:
-    return torch.sign(x) * torch.abs(x).pow(1.0 / 3.0)
+CUDA = "triton.language.extra.cuda.libdevice"
+OTHERS = ("triton.language.extra.hip.libdevice", "triton.language.extra.libdevice")
+Function = Callable[..., Any]
 
 
-def _fma(x: torch.Tensor, y: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
-    return (x.double() * y.double() + z.double()).to(x.dtype)
-
-
-#: libdevice's names and what computes them on a CPU; ``fast_`` forms are as exact as the others.
-FUNCTIONS: dict[str, Function] = {
-    "abs": torch.abs,
-    "acos": torch.acos,
-    "acosh": torch.acosh,
-    "add_rn": torch.add,
-    "asin": torch.asin,
-    "asinh": torch.asinh,
-    "atan": torch.atan,
-    "atan2": torch.atan2,
-    "atanh": torch.atanh,
-    "cbrt": _cbrt,
-    "ceil": torch.ceil,
-    "copysign": torch.copysign,
-    "cos": torch.cos,
-    "cosh": torch.cosh,
-    "cyl_bessel_i0": torch.special.i0,
-    "div_rn": torch.div,
-    "erf": torch.erf,
-    "erfc": torch.erfc,
-    "erfinv": torch.erfinv,
-    "exp": torch.exp,
-    "exp10": lambda x: torch.pow(torch.full_like(x, 10.0), x),
-    "exp2": torch.exp2,
-    "expm1": torch.expm1,
-    "fabs": torch.abs,
-    "fast_cosf": torch.cos,
-    "fast_dividef": torch.div,
-    "fast_expf": torch.exp,
-    "fast_log2f": torch.log2,
-    "fast_logf": torch.log,
-    "fast_powf": torch.pow,
-    "fast_sinf": torch.sin,
-    "fast_tanf": torch.tan,
-    "fast_tanhf": torch.tanh,
-    "finitef": torch.isfinite,
-    "floor": torch.floor,
-    "fma": _fma,
-    "fmax": torch.fmax,
-    "fmin": torch.fmin,
-    "fmod": torch.fmod,
-    "hypot": torch.hypot,
-    "isfinited": torch.isfinite,
-    "isinf": torch.isinf,
-    "isnan": torch.isnan,
-    "j0": torch.special.bessel_j0,
-    "j1": torch.special.bessel_j1,
-    "lgamma": torch.lgamma,
-    "llrint": torch.round,
-    "log": torch.log,
-    "log10": torch.log10,
-    "log1p": torch.log1p,
-    "log2": torch.log2,
-    "mul_rn": torch.mul,
-    "nearbyint": torch.round,
-    "nextafter": torch.nextafter,
-    "pow": torch.pow,
-    "rint": torch.round,
-    "round": _round_away,
-    "rsqrt": torch.rsqrt,
-    "signbit": torch.signbit,
-    "sigmoid": torch.sigmoid,
-    "sin": torch.sin,
-    "sinh": torch.sinh,
-    "sqrt": torch.sqrt,
-    "sqrt_rn": torch.sqrt,
-    "sub_rn": torch.sub,
-    "tan": torch.tan,
-    "tanh": torch.tanh,
-    "tgamma": lambda x: torch.exp(torch.lgamma(x)),
-    "trunc": torch.trunc,
-    "y0": torch.special.bessel_y0,
-    "y1": torch.special.bessel_y1,
-}
-MODULES = (
-    "triton.language.extra.libdevice",
-    "triton.language.extra.cuda.libdevice",
-    "triton.language.extra.hip.libdevice",
-)
+class NotInterpreted(Exception):
+    """A part of Triton that only a GPU can run."""
 
 
 def install() -> list[str]:
-    """Replace libdevice's functions; returns the old names that were added to ``tl``."""
-    interpreted = {name: _interpreted(function) for name, function in FUNCTIONS.items()}
-    for path in MODULES:
+    """Make them callable; returns the old names that were added to ``tl``."""
+    modules = [module for module in map(_imported, (CUDA, *OTHERS)) if module is not None]
+    symbols: dict[str, str] = {}
+    functions: dict[str, Function] = {}
+    for module in modules:
+        for symbol, name in _symbols(module).items():
+            symbols.setdefault(symbol, name)
+            if name not in functions and known(name):
+                functions[name] = _with_semantic(getattr(module, name), name)
+    for module in modules:
+        for name, function in functions.items():
+            setattr(module, name, function)
+
+    def create_extern_elementwise(
+        self: Any, library: str, path: str, symbol: str, values: Any, result: Any, *_: Any
+    ) -> Any:
+        name = symbols.get(symbol)
+        if name is None or not known(name):
+            raise NotInterpreted(
+                f"the function {symbol!r} of a device library cannot be computed without a GPU"
+            )
+        arrays = list(numpy.broadcast_arrays(*(wide_handle(v).data for v in values)))
+        kind = tri._get_np_dtype(result.scalar)
+        return tri.TensorHandle(compute(name, arrays, kind), result.scalar)
+
+    tri.InterpreterBuilder.create_extern_elementwise = create_extern_elementwise
+    return _old_names(functions)
+
+
+def _imported(path: str) -> ModuleType | None:
+    try:
+        return importlib.import_module(path)
+    except ImportError:
+        return None
+
+
+def _symbols(module: ModuleType) -> dict[str, str]:
+    """Which symbol belongs to which of a module's functions: the strings in their tables."""
+    found = {}
+    for definition in ast.parse(inspect.getsource(module)).body:
+        if isinstance(definition, ast.FunctionDef):
+            for node in ast.walk(definition):
+                if isinstance(node, ast.Constant) and str(node.value).startswith("__"):
+                    found[str(node.value)] = definition.name
+    return found
+
+
+def _with_semantic(original: Function, name: str) -> Function:
+    """The function as the interpreter has to call it."""
+    is_new = "_semantic" in inspect.signature(original).parameters
+
+    def call(*arguments: Any, _semantic: Any = None, _builder: Any = None, **named: Any) -> Any:
+        how = (
+            {"_semantic": tri.interpreter_semantic}
+            if is_new
+            else {"_builder": tri.interpreter_builder}
+        )
         try:
-            module = importlib.import_module(path)
-        except ImportError:
-            continue
-        _fill(module, interpreted)
-    return _old_names(interpreted)
+            return original(*arguments, **named, **how)
+        except KeyError as error:
+            raise TypeError(
+                f"libdevice.{name} takes no arguments of the types {error.args[0]}: convert them "
+                "with .to(tl.float32)"
+            ) from None
+
+    return call
 
 
-def _fill(module: ModuleType, functions: dict[str, Callable[..., Any]]) -> None:
-    for name, function in functions.items():
-        setattr(module, name, function)
-
-
-def _old_names(functions: dict[str, Callable[..., Any]]) -> list[str]:
+def _old_names(functions: dict[str, Function]) -> list[str]:
+    renamed: dict[str, Function] = {
+        "fmax": lambda a, b, **_: tl.maximum(a, b),
+        "fmin": lambda a, b, **_: tl.minimum(a, b),
+        "max": lambda a, b, **_: tl.maximum(a, b),
+        "min": lambda a, b, **_: tl.minimum(a, b),
+        "sigmoid": lambda x, **_: tl.sigmoid(x),
+    }
+    functions = {**renamed, **functions}
     added = []
     for name, function in functions.items():
         if not hasattr(tl.math, name):
@@ -143,43 +120,3 @@ def _old_names(functions: dict[str, Callable[..., Any]]) -> list[str]:
         tl.libdevice = SimpleNamespace(**functions)
         added.append("tl.libdevice")
     return added
-
-
-def _interpreted(function: Function) -> Callable[..., Any]:
-    """``function`` on Triton tensors, constants and Python numbers."""
-
-    def call(*arguments: Any, _semantic: Any = None, _builder: Any = None, **_: Any) -> Any:
-        tensors = [value for value in arguments if isinstance(value, tl.tensor)]
-        narrow = any(is_bfloat16(value.handle) for value in tensors)
-        arrays = [_array(value) for value in arguments]
-        kind = next((a.dtype for a in arrays if a.dtype.kind == "f" and a.ndim), None)
-        if kind is None:
-            kind = numpy.dtype(numpy.float32)
-        operands = torch.broadcast_tensors(
-            *(torch.from_numpy(numpy.array(array, dtype=kind)) for array in arrays)
-        )
-        result = function(*operands).numpy()
-        return _tensor(result, narrow, tensors)
-
-    return call
-
-
-def _array(value: Any) -> Any:
-    if isinstance(value, tl.tensor):
-        handle = value.handle
-        return widened(handle.data) if is_bfloat16(handle) else numpy.asarray(handle.data)
-    return numpy.asarray(value.value if isinstance(value, tl.constexpr) else value)
-
-
-def _tensor(result: Any, narrow: bool, tensors: list[Any]) -> Any:
-    if result.dtype == numpy.bool_:
-        result, dtype = result.astype(numpy.int32), tl.int32
-    elif narrow:
-        result, dtype = narrowed(result), tl.bfloat16
-    else:
-        dtype = {2: tl.float16, 4: tl.float32, 8: tl.float64}[result.dtype.itemsize]
-    is_block = any(value.type.is_block() for value in tensors)
-    shape = list(result.shape)
-    return tl.tensor(
-        tri.TensorHandle(result, dtype), tl.block_type(dtype, shape) if is_block else dtype
-    )

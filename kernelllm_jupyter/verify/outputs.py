@@ -66,7 +66,7 @@ def compare_outputs(
             if result.configuration:
                 name += f", with {result.configuration}"
             message = account(f"output{path}", name, comparison, have, want, inputs)
-            if on_gpu and "tf32" in result.notes and _looks_like_tf32(comparison.error, want):
+            if "tf32" in result.notes and _looks_like_tf32(comparison.error, want):
                 raise Refusal(
                     "incorrect",
                     "tf32",

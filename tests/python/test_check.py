@@ -179,13 +179,29 @@ def test_each_autotuning_configuration_is_tried() -> None:
     assert "BLOCK: 256" in verdict.reasons[0].message
 
 
-def test_a_float32_product_that_a_gpu_makes_in_tf32_is_a_warning() -> None:
+@pytest.mark.parametrize(
+    "asked", ["", ', input_precision="tf32"', ", allow_tf32=True", ', input_precision="TF32"']
+)
+def test_a_float32_product_in_tf32_is_refused_by_name(asked: str) -> None:
+    case = next(case for case in RIGHT if case.name == "matmul")
+    source = case.source().replace(', input_precision="ieee"', asked)
+    verdict = check(case.problem(), source, device="cpu")
+    assert verdict.verdict == "incorrect"
+    assert [reason.code for reason in verdict.reasons] == ["tf32"]
+
+
+def test_a_float32_product_of_three_in_tf32_is_as_good_as_float32() -> None:
+    case = next(case for case in RIGHT if case.name == "matmul")
+    assert check(case.problem(), case.source().replace('"ieee"', '"tf32x3"'), device="cpu").correct
+
+
+def test_a_float32_product_in_tf32_that_does_not_show_is_a_warning() -> None:
     case = next(case for case in RIGHT if case.name == "matmul")
     source = case.source().replace(', input_precision="ieee"', "")
-    verdict = check(case.problem(), source, device="cpu")
+    short = HEAD + model("x @ y", "torch.randn(33, 40).sign(), torch.randn(40, 21).sign()")
+    # Nothing but signs: no bit is lost in TF32. Other magnitudes are powers of two as well.
+    verdict = check(Problem(short, "Model"), source, device="cpu")
     assert "tf32" in [warning.code for warning in verdict.warnings]
-    allowed = check(case.problem(), source, device="cpu", allow_tf32=True)
-    assert "tf32" not in [warning.code for warning in allowed.warnings]
 
 
 def test_a_copying_triton_kernel_is_honest_where_there_is_nothing_to_compute() -> None:
