@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from kernelllm_jupyter.errors import ProblemError, UsageError
+from kernelllm_jupyter.source_lines import own_lines
 from kernelllm_jupyter.values import Problem
 
 __all__ = ["free_names", "needs_live_values", "parse_problem"]
@@ -67,7 +68,8 @@ def parse_problem(
     """
     text = _without_ipython_lines(source)
     tree = _parse(text, source)
-    entry, wrapper = _entry(tree, class_name)
+    entry, function = _entry(tree, class_name)
+    wrapper = "" if function is None else _wrapper(entry, function)
     extra = _input_functions(tree, inputs, init)
     whole = "\n\n".join(part for part in (text.rstrip("\n"), wrapper, *extra) if part) + "\n"
     prelude = _prelude(whole, names or {})
@@ -85,6 +87,7 @@ def parse_problem(
         inputs=live_inputs,
         init_inputs=live_init,
         first_line=len(prelude) + 1,
+        own_lines=own_lines(complete, len(prelude), text, wrapper, function),
     )
 
 
@@ -159,8 +162,8 @@ def _syntax_problem(error: SyntaxError, source: str) -> ProblemError:
 # --- which class -------------------------------------------------------------------------------
 
 
-def _entry(tree: ast.Module, name: str | None) -> tuple[str, str]:
-    """The entry class's name, and the source of a wrapper class where there is only a function."""
+def _entry(tree: ast.Module, name: str | None) -> tuple[str, ast.FunctionDef | None]:
+    """The entry class's name, and the function to wrap in a class of that name, if it is one."""
     modules = _module_classes(tree)
     functions = {
         node.name: node
@@ -170,12 +173,12 @@ def _entry(tree: ast.Module, name: str | None) -> tuple[str, str]:
     if name is not None:
         return _named_entry(tree, name, modules, functions)
     if "Model" in modules:
-        return _with_forward(modules, "Model"), ""
+        return _with_forward(modules, "Model"), None
     if modules:
-        return _with_forward(modules, _only(modules, "torch.nn.Module classes")), ""
+        return _with_forward(modules, _only(modules, "torch.nn.Module classes")), None
     if functions:
         only = _only(functions, "functions and no torch.nn.Module")
-        return _wrap_function(functions[only], tree)
+        return _wrapped(functions[only], tree)
     classes = [node.name for node in tree.body if isinstance(node, ast.ClassDef)]
     if classes:
         raise ProblemError(
@@ -193,13 +196,13 @@ def _named_entry(
     name: str,
     modules: Mapping[str, ast.ClassDef],
     functions: Mapping[str, ast.FunctionDef],
-) -> tuple[str, str]:
+) -> tuple[str, ast.FunctionDef | None]:
     if name in modules:
-        return _with_forward(modules, name), ""
+        return _with_forward(modules, name), None
     if name in functions:
-        return _wrap_function(functions[name], tree)
+        return _wrapped(functions[name], tree)
     if any(isinstance(node, ast.ClassDef) and node.name == name for node in tree.body):
-        return name, ""
+        return name, None
     known = [*modules, *functions]
     there = f" It defines: {', '.join(known)}." if known else ""
     raise ProblemError(f"The cell has no class or function named {name!r}.{there}")
@@ -263,8 +266,8 @@ def _methods(definition: ast.ClassDef, name: str) -> list[ast.FunctionDef]:
     ]
 
 
-def _wrap_function(function: ast.FunctionDef, tree: ast.Module) -> tuple[str, str]:
-    """A module class around a function: its body becomes ``forward``."""
+def _wrapped(function: ast.FunctionDef, tree: ast.Module) -> tuple[str, ast.FunctionDef]:
+    """A function that can be wrapped, with the name of the class to be made around it."""
     if any(isinstance(node, ast.Yield | ast.YieldFrom) for node in ast.walk(function)):
         raise ProblemError(
             f"Function {function.name} is a generator (line {function.lineno}): translate a "
@@ -272,7 +275,11 @@ def _wrap_function(function: ast.FunctionDef, tree: ast.Module) -> tuple[str, st
             function.lineno,
         )
     taken = _defined(tree)
-    name = "Model" if "Model" not in taken else f"{function.name.title()}Model"
+    return "Model" if "Model" not in taken else f"{function.name.title()}Model", function
+
+
+def _wrapper(name: str, function: ast.FunctionDef) -> str:
+    """A module class around a function: its body becomes ``forward``."""
     arguments = function.args
     positional = [*arguments.posonlyargs, *arguments.args]
     forward = ast.FunctionDef(
@@ -297,7 +304,7 @@ def _wrap_function(function: ast.FunctionDef, tree: ast.Module) -> tuple[str, st
         body=[forward],
         decorator_list=[],
     )
-    return name, ast.unparse(ast.fix_missing_locations(wrapper))
+    return ast.unparse(ast.fix_missing_locations(wrapper))
 
 
 # --- inputs and constructor arguments ------------------------------------------------------------

@@ -58,8 +58,17 @@ class Problem:
     has_init_inputs: bool = True
     inputs: bytes | None = field(default=None, repr=False)
     init_inputs: bytes | None = field(default=None, repr=False)
-    #: Lines that were put before the user's text, so that errors point to the user's own line.
+    #: The line of ``source`` at which the user's text begins; lines before it were put there.
     first_line: int = 1
+    #: For each line of ``source`` the user's line that it stands for, None where it is no line of
+    #: theirs; where this is not given, all from ``first_line`` on are.
+    own_lines: tuple[int | None, ...] | None = field(default=None, repr=False)
+
+    def own_line(self, line: int) -> int | None:
+        """The line of the user's text, from 1, that ``line`` of ``source`` stands for."""
+        if self.own_lines is None:
+            return line - self.first_line + 1 if line >= self.first_line else None
+        return self.own_lines[line - 1] if 1 <= line <= len(self.own_lines) else None
 
 
 @dataclass(frozen=True)

@@ -50,8 +50,8 @@ def trace(problem: Problem) -> Trace:
     try:
         return Tracer(problem).run()
     except Refused as refused:
-        line = refused.line
-        where = "" if line is None else f" in line {line - problem.first_line + 1}"
+        line = None if refused.line is None else problem.own_line(refused.line)
+        where = "" if line is None else f" in line {line}"
         raise UnsupportedModule(
             f"The starter model does not cover {refused.what}{where}. "
             f"It was trained on {FAMILIES}. For anything else load KernelLLM: "

@@ -14,15 +14,17 @@ from typing import Any
 
 import torch
 
+from kernelllm_jupyter.verify.arguments import WrongArguments, taking
 from kernelllm_jupyter.verify.audit import POISON_NUMBER, Launches, Operators
-from kernelllm_jupyter.verify.child import (
+from kernelllm_jupyter.verify.child import execute
+from kernelllm_jupyter.verify.compat_inductor import relied_on
+from kernelllm_jupyter.verify.failures import (
     compilation_failure,
-    execute,
     failure_line,
     failure_text,
     root_cause,
+    text_of,
 )
-from kernelllm_jupyter.verify.compat_inductor import relied_on
 from kernelllm_jupyter.verify.interpreter_bounds import OutOfBounds
 from kernelllm_jupyter.verify.interpreter_races import DataRace
 from kernelllm_jupyter.verify.nests import leaves
@@ -71,7 +73,7 @@ def serve(wire: socket.socket, folder: Path, device: str, launches: Launches) ->
                 assert entrant is not None
                 header, blobs = _run(entrant, message)
         except BaseException as error:
-            header, blobs = {"failed": _failure(error, path)}, []
+            header, blobs = {"failed": _told(error, path)}, []
         send(wire, header, blobs)
 
 
@@ -97,7 +99,8 @@ def _build(
     args, kwargs = unpack(request["init"], message.blobs)
     sow(request["seed"])
     launches.start(disabled=False, operators=None)
-    with surroundings(device):
+    initialise: Any = entry.__init__  # type: ignore[misc]
+    with surroundings(device), taking(initialise, args, kwargs, path):
         model = entry(*args, **kwargs)
     if device != "cpu":
         model = model.to(device)
@@ -136,7 +139,11 @@ def _run(entrant: Entrant, message: Message) -> tuple[dict[str, Any], list[Blob]
         operators = Operators(math.nan if request["poison_nan"] else POISON_NUMBER)
         entrant.launches.start(disabled=not request["launch"], operators=operators)
         sow(request["seed"])
-        with surroundings(entrant.device), operators:
+        with (
+            surroundings(entrant.device),
+            operators,
+            taking(type(model).forward, inputs, {}, entrant.path),
+        ):
             outputs = model(*inputs)
         _synchronize(entrant.device)
     stale = _changed(entrant.returned)
@@ -203,23 +210,36 @@ def _synchronize(device: str) -> None:
         torch.cuda.synchronize()
 
 
+def _told(error: BaseException, path: Path) -> dict[str, Any]:
+    """:func:`_failure` of any exception: one that is made to get in the way is not looked at."""
+    try:
+        return _failure(error, path)
+    except BaseException:
+        message = "The code raised an exception that cannot be looked at."
+        return {"kind": "runtime_error", "code": "exception", "message": message}
+
+
 def _failure(error: BaseException, path: Path) -> dict[str, Any]:
     """An exception of the candidate as the referee wants to read it."""
     cause = root_cause(error)
     line = failure_line(error, path)
-    message = failure_text(error)
+    message = failure_text(error, path)
     if isinstance(cause, NoModelNew):
         return {"kind": "compile_error", "code": "no_model_new", "message": str(cause)}
-    if isinstance(cause, SyntaxError):
-        return {"kind": "compile_error", "code": "syntax", "message": str(cause), "line": line}
+    if isinstance(cause, WrongArguments):
+        message, line = str(cause), cause.line
+        return {"kind": "runtime_error", "code": "exception", "message": message, "line": line}
+    if isinstance(cause, SyntaxError) and cause.filename == str(path):
+        message = f"The code is not valid Python: {cause.msg}."
+        return {"kind": "compile_error", "code": "syntax", "message": message, "line": line}
     refused = compilation_failure(error, path)
     if refused is not None:
         message, line = refused
         return {"kind": "compile_error", "code": "triton", "message": message, "line": line}
-    if type(cause).__name__ == "TooLarge":
+    if _of_compiling(cause, "TooLarge"):
         return {"kind": "compile_error", "code": "too_large", "message": str(cause), "line": line}
-    if type(cause).__name__ == "NotCompiled" and cause.__cause__ is not None:
-        message = failure_text(cause.__cause__)
+    if _of_compiling(cause, "NotCompiled") and cause.__cause__ is not None:
+        message = failure_text(cause.__cause__, path)
         return {"kind": "compile_error", "code": "triton", "message": message, "line": line}
     if isinstance(cause, OutOfBounds):
         message = f"A Triton kernel {cause}"
@@ -241,10 +261,16 @@ def _failure(error: BaseException, path: Path) -> dict[str, Any]:
     return {"kind": "runtime_error", "code": "exception", "message": message, "line": line}
 
 
+def _of_compiling(error: BaseException, name: str) -> bool:
+    """Whether it is that exception of ``ahead``, which is not imported where kernels run."""
+    kind = type(error)
+    return kind.__name__ == name and kind.__module__ == "kernelllm_jupyter.verify.ahead"
+
+
 def _out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    text = str(error)
-    return isinstance(error, RuntimeError | OSError) and (
-        "can't allocate memory" in text or "Cannot allocate memory" in text
-    )
+    if not isinstance(error, RuntimeError | OSError):
+        return False
+    text = text_of(error)
+    return "can't allocate memory" in text or "Cannot allocate memory" in text

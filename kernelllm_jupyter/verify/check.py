@@ -238,12 +238,23 @@ def make_request(
 
 def problem_error(found: dict[str, Any], problem: Problem) -> ProblemError:
     """The reference's own failure, with the line in the text that the user gave."""
+
+    def named(match: re.Match[str]) -> str:
+        own = problem.own_line(int(match[1]))
+        return "the cell" if own is None else f"line {own} of the cell"
+
+    message = re.sub(r"line (\d+) of the cell", named, found["message"])
     line = found["line"]
-    if line is not None:
-        line -= problem.first_line - 1
-    if line is None or line < 1:
-        return ProblemError(found["message"])
-    return ProblemError(f"{found['message']} (line {line})", line)
+    if line is None:
+        return ProblemError(message)
+    own = problem.own_line(line)
+    if own is not None:
+        return ProblemError(f"{message} (line {own})", own)
+    above = problem.source.splitlines()[line - 2 : line - 1]
+    for function, option in (("get_inputs", "--inputs"), ("get_init_inputs", "--init")):
+        if above == [f"def {function}():"]:
+            return ProblemError(f"{message} (in {option})")
+    return ProblemError(message)
 
 
 def _verdict(

@@ -18,12 +18,8 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from kernelllm_jupyter.verify.audit import Overflow
-from kernelllm_jupyter.verify.child import (
-    constructor_arguments,
-    execute,
-    failure_line,
-    failure_text,
-)
+from kernelllm_jupyter.verify.child import constructor_arguments, execute
+from kernelllm_jupyter.verify.failures import failure_line, failure_text
 from kernelllm_jupyter.verify.nests import copied, mapped
 from kernelllm_jupyter.verify.surroundings import surroundings
 from kernelllm_jupyter.verify.trials import sow
@@ -85,7 +81,7 @@ class Reference:
             return constructor_arguments(live)
         if not hasattr(self.module, "get_init_inputs"):
             return [], {}
-        with self._blamed("get_init_inputs() failed"):
+        with self._blamed("failed in get_init_inputs()"):
             sow(self.seed)
             return constructor_arguments(self.module.get_init_inputs())
 
@@ -99,7 +95,7 @@ class Reference:
                     "The reference module has no get_inputs(): add one that returns the list of "
                     "forward()'s arguments."
                 )
-            with self._blamed("get_inputs() failed"):
+            with self._blamed("failed in get_inputs()"):
                 sow(seed)
                 drawn = self.module.get_inputs()
         if isinstance(drawn, torch.Tensor):
@@ -204,7 +200,7 @@ class Reference:
             raise
         except BaseException as error:
             raise ReferenceFailure(
-                f"The reference module {what}: {failure_text(error)}",
+                f"The reference module {what}: {failure_text(error, self.path)}",
                 failure_line(error, self.path),
             ) from error
 

@@ -45,7 +45,8 @@ def pack(value: Any, blobs: list[Blob]) -> Any:
         return {"list": [pack(item, blobs) for item in value]}
     if isinstance(value, torch.dtype):
         return {"dtype": str(value).removeprefix("torch.")}
-    raise Foreign(f"{type(value).__module__}.{type(value).__qualname__}")
+    home, name = type(value).__module__, type(value).__qualname__
+    raise Foreign(name if home in ("builtins", "candidate", "reference") else f"{home}.{name}")
 
 
 def _pack_tensor(tensor: torch.Tensor, blobs: list[Blob]) -> Any:

@@ -17,6 +17,7 @@ LAYERS = {
     "errors": 0,
     "extract": 1,
     "problem": 1,
+    "source_lines": 1,
     "starter": 1,
     "prompts": 1,
     "engines": 2,

@@ -243,7 +243,7 @@ def reference(
 @pytest.mark.parametrize(
     ("source", "word", "text"),
     [
-        (reference(inputs="[torch.ones(4), missing]"), "get_inputs() failed", "missing"),
+        (reference(inputs="[torch.ones(4), missing]"), "failed in get_inputs()", "missing"),
         (reference(forward="x @ y.reshape(3, 7)"), "forward()", "reshape"),
         (reference(inputs="torch.ones(4).numpy()"), "get_inputs() returned", None),
         (reference("x + 1", inputs="[torch.ones(4), object()]"), "cannot be handed", None),
