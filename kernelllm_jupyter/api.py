@@ -100,9 +100,9 @@ def check(source: str, candidate: str, **options: Any) -> Verdict:
     """Check a candidate against the PyTorch module in ``source``, in a worker process.
 
     ``options`` are those of :func:`kernelllm_jupyter.verify.check.check`: ``device``,
-    ``timeout_s``, ``seed``, …; without a GPU the Triton kernels are compiled for an sm_90 unless
-    ``compile_for`` says otherwise. Raises ``ProblemError`` where ``source`` is no problem or
-    does not run itself.
+    ``timeout_s``, ``seed``, …; the Triton kernels are compiled for the present GPU, and without
+    one for an sm_90, unless ``compile_for`` names another. Raises ``ProblemError`` where
+    ``source`` is no problem or does not run itself.
     """
     from kernelllm_jupyter.verify.check import check as check_problem
 

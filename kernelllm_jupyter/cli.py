@@ -66,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     command = _command(commands, "check", _check, "check a candidate against its reference")
     _add_pair(command)
     command.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    command.add_argument("--target", metavar="NAME", help="compile for this GPU: sm_90, gfx942, …")
     command.add_argument("--timeout", type=float, default=60.0, metavar="S")
     command.add_argument("--name", metavar="CLASS", help="which class of the reference")
 
@@ -161,7 +162,8 @@ def _timed(translation: Translation, request: Request) -> Translation:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    request = request_from(argparse.Namespace(device=arguments.device, timeout=arguments.timeout))
+    chosen = {name: getattr(arguments, name) for name in ("device", "timeout", "target")}
+    request = request_from(argparse.Namespace(**chosen))
     problem = _reference(arguments)
     code = _read(arguments.candidate)
     options = request.check_options

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from kernelllm_jupyter.errors import UsageError
-from kernelllm_jupyter.values import CheckOptions, Sampling
+from kernelllm_jupyter.values import TARGET_PATTERN, CheckOptions, Sampling
 
 __all__ = ["OPTIONS", "Option", "Request", "request_from"]
 
@@ -80,6 +81,12 @@ OPTIONS: tuple[Option, ...] = (
         choices=("auto", "cpu", "cuda"),
         help="where the check runs (default: the best device there is)",
     ),
+    _option(
+        "--target",
+        metavar="NAME",
+        help="compile every Triton kernel for this GPU: sm_90, gfx942, … "
+        "(default: the GPU that is there, else sm_90)",
+    ),
     _option("--timeout", type=float, metavar="S", help="seconds that a check may take (60)"),
     _option(
         "--strict",
@@ -109,6 +116,7 @@ class Request:
     class_name: str | None = None
     device: str = "auto"
     timeout_s: float = 60.0
+    target: str = "auto"
     strict: bool = False
     into: str = "_kernelllm"
     #: After how many seconds without use the model's process ends; None leaves it as it is.
@@ -116,7 +124,9 @@ class Request:
 
     @property
     def check_options(self) -> CheckOptions | None:
-        return CheckOptions(self.device, self.timeout_s) if self.check else None
+        if not self.check:
+            return None
+        return CheckOptions(self.device, self.timeout_s, target=self.target)
 
 
 def request_from(
@@ -145,12 +155,15 @@ def request_from(
         class_name=chosen.get("name"),
         device=chosen.get("device") or "auto",
         timeout_s=chosen.get("timeout", 60.0),
+        target=_unquoted(chosen.get("target") or "auto"),
         strict=chosen.get("strict", False),
         into=chosen.get("into") or "_kernelllm",
         idle_s=chosen.get("idle_s"),
     )
     if request.timeout_s <= 0:
         raise UsageError("--timeout takes a number of seconds greater than 0.")
+    if request.target != "auto" and not re.fullmatch(TARGET_PATTERN, request.target):
+        raise UsageError(f"--target takes a GPU such as sm_90 or gfx942, not {request.target!r}.")
     if not request.into.isidentifier():
         raise UsageError(f"--into takes a Python name, not {request.into!r}.")
     return request

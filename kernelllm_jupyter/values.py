@@ -24,11 +24,20 @@ VerdictKind = Literal[
     "rejected",
 ]
 
+#: What Triton kernels are compiled for where there is no GPU and none is named.
+DEFAULT_TARGET = "sm_90"
+#: How a GPU is named that code is compiled for: by compute capability or by AMD's gfx number.
+TARGET_PATTERN = r"sm_\d{2,3}|gfx\d{1,2}[0-9a-f]{2}"
+
 FinishReason = Literal["stop", "length", "cancelled", "failed"]
 
 __all__ = [
+    "DEFAULT_TARGET",
+    "TARGET_PATTERN",
     "Candidate",
     "CheckOptions",
+    "Compilation",
+    "CompiledKernel",
     "Finding",
     "FinishReason",
     "Interval",
@@ -98,8 +107,9 @@ class CheckOptions:
     device: str = "auto"
     timeout_s: float = 60.0
     allow_tf32: bool = False
-    #: The GPU that every Triton kernel has to compile for where there is none.
-    target: str = "sm_90"
+    #: The GPU that every Triton kernel has to compile for; ``auto`` is the present one, and
+    #: without a GPU ``DEFAULT_TARGET``.
+    target: str = "auto"
 
 
 def _finite(value: float | None) -> float | None:
@@ -146,13 +156,59 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class CompiledKernel:
+    """One Triton kernel as it was compiled, in one of its autotuning configurations.
+
+    ``line`` is that of its ``def`` in the candidate's code and ``grid`` the largest of its
+    launches. Registers, stack and spills are those of one thread, shared memory that of a block;
+    ``spill_bytes`` is what registers could not hold.
+    """
+
+    name: str
+    line: int | None = None
+    configuration: str | None = None
+    launches: int = 0
+    grid: tuple[int, int, int] | None = None
+    num_warps: int | None = None
+    registers: int | None = None
+    stack_bytes: int | None = None
+    spill_bytes: int | None = None
+    shared_bytes: int | None = None
+    #: None for a target whose limit is not known here.
+    shared_limit_bytes: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "grid": list(self.grid) if self.grid else None}
+
+
+@dataclass(frozen=True)
+class Compilation:
+    """The Triton kernels of a candidate as compiled for ``target``, at the problem's full size.
+
+    ``left_out`` names autotuning configurations that do not fit or were not compiled, and why.
+    """
+
+    target: str
+    kernels: tuple[CompiledKernel, ...] = ()
+    left_out: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "target": self.target,
+            "kernels": [kernel.to_json() for kernel in self.kernels],
+            "left_out": list(self.left_out),
+        }
+
+
+@dataclass(frozen=True)
 class Verdict:
     """What a check found. ``correct`` is a claim that the project stands behind.
 
     ``max_abs_error`` and ``error_budget`` are of the worst output element over the trials on the
     problem's own inputs; ``not_made`` lists checks that this device or version could not make;
     ``aten`` counts the ATen operators that still did arithmetic inside the candidate;
-    ``output`` is what the candidate printed (bounded).
+    ``output`` is what the candidate printed (bounded); ``compilation`` is what its Triton kernels
+    take of the GPU, where they were compiled for one.
     """
 
     verdict: VerdictKind
@@ -169,6 +225,7 @@ class Verdict:
     aten: dict[str, int] = field(default_factory=dict)
     output: str = ""
     sandbox: tuple[str, ...] = ()
+    compilation: Compilation | None = None
 
     @property
     def correct(self) -> bool:
@@ -191,6 +248,7 @@ class Verdict:
             "aten": dict(self.aten),
             "output": self.output,
             "sandbox": list(self.sandbox),
+            "compilation": self.compilation.to_json() if self.compilation else None,
         }
 
 

@@ -16,6 +16,8 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from kernelllm_jupyter.verify.resources import Kernels
+
 __all__ = ["POISON", "POISON_NUMBER", "Launches", "Operators", "Overflow", "poison"]
 
 #: What uninitialised integers hold; odd in every byte, so that it is no plausible index or count.
@@ -232,6 +234,10 @@ class Launches:
         self.configuration: str | None = None
         #: What else was seen, for example a product that a GPU computes in TF32.
         self.notes: set[str] = set()
+        #: Where launches become compilations, in a server that compiles for a GPU.
+        self.bench: Any = None
+        #: The compiled kernels that ran, on a GPU.
+        self.kernels = Kernels()
         #: Names that the compatibility layer added to torch.
         self.added_names: tuple[str, ...] = ()
 

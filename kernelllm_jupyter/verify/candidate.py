@@ -69,6 +69,10 @@ def serve(wire: socket.socket, folder: Path, device: str, launches: Launches) ->
                 from kernelllm_jupyter.verify.timing import measure
 
                 header = {"timing": measure(message.header["request"], message.blobs, folder)}
+            elif message.header["do"] == "compile":
+                from kernelllm_jupyter.verify.dry_run import answer
+
+                header = answer(message, path, launches.bench)
             else:
                 assert entrant is not None
                 header, blobs = _run(entrant, message)
@@ -81,10 +85,6 @@ def _build(
     message: Message, path: Path, device: str, launches: Launches
 ) -> tuple[Entrant, dict[str, Any], list[Blob]]:
     request = message.header
-    if request["target"] is not None:
-        from kernelllm_jupyter.verify.ahead import aim_at
-
-        aim_at(request["target"])
     if device == "cpu":
         if request["memory_mb"] is not None:
             limit_memory(int(request["memory_mb"]))
@@ -236,11 +236,6 @@ def _failure(error: BaseException, path: Path) -> dict[str, Any]:
     if refused is not None:
         message, line = refused
         return {"kind": "compile_error", "code": "triton", "message": message, "line": line}
-    if _of_compiling(cause, "TooLarge"):
-        return {"kind": "compile_error", "code": "too_large", "message": str(cause), "line": line}
-    if _of_compiling(cause, "NotCompiled") and cause.__cause__ is not None:
-        message = failure_text(cause.__cause__, path)
-        return {"kind": "compile_error", "code": "triton", "message": message, "line": line}
     if isinstance(cause, OutOfBounds):
         message = f"A Triton kernel {cause}"
         return {"kind": "rejected", "code": "out_of_bounds", "message": message, "line": line}
@@ -259,12 +254,6 @@ def _failure(error: BaseException, path: Path) -> dict[str, Any]:
     if _out_of_memory(cause):
         return {"kind": "out_of_memory", "code": "memory", "message": message, "line": line}
     return {"kind": "runtime_error", "code": "exception", "message": message, "line": line}
-
-
-def _of_compiling(error: BaseException, name: str) -> bool:
-    """Whether it is that exception of ``ahead``, which is not imported where kernels run."""
-    kind = type(error)
-    return kind.__name__ == name and kind.__module__ == "kernelllm_jupyter.verify.ahead"
 
 
 def _out_of_memory(error: BaseException) -> bool:

@@ -11,15 +11,15 @@ import re
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, wait
 from dataclasses import replace
 from typing import Any
 
-from kernelllm_jupyter.errors import KernelLLMError, ProblemError, UsageError, WorkerError
-from kernelllm_jupyter.values import Finding, Problem, Verdict, VerdictKind
+from kernelllm_jupyter.errors import KernelLLMError, ProblemError, UsageError
+from kernelllm_jupyter.values import Finding, Problem, Verdict
+from kernelllm_jupyter.verify.compilation import CompileRun, chosen_target, joined
 from kernelllm_jupyter.verify.gpu import NO_GPU, gpu_present
 from kernelllm_jupyter.verify.sandbox import available_memory_mb
-from kernelllm_jupyter.verify.worker import CheckCancelled, DeviceUnusable, Worker, worker
+from kernelllm_jupyter.verify.worker import DeviceUnusable, Worker, worker
 
 __all__ = ["check", "chosen_worker", "make_request", "problem_error", "warm_up"]
 
@@ -41,9 +41,10 @@ def check(
 
     ``device`` is ``auto``, ``cpu`` (Triton's interpreter) or ``cuda``; ``timeout_s`` bounds the
     whole check and ``memory_mb`` what each of its processes may allocate (CPU only). ``progress``
-    is called with what the check does now; setting ``cancel`` ends it. Without a GPU,
-    ``compile_for`` (``sm_90``, ``gfx942``, …) has every Triton kernel compiled for that target as
-    well, beside the trials and in a process of its own.
+    is called with what the check does now; setting ``cancel`` ends it. With ``compile_for``
+    (``sm_90``, ``gfx942``, …) every Triton kernel is compiled for that target as well, at the
+    problem's full size, beside the trials and in a process of its own; ``auto`` is the GPU that
+    the check runs on, where compiling is part of running, and ``sm_90`` without one.
 
     Raises :class:`~kernelllm_jupyter.errors.ProblemError` where the reference itself fails,
     ``WorkerError`` where no worker can be started, ``CheckCancelled`` after ``cancel``. An
@@ -60,93 +61,23 @@ def check(
         "check", problem, code, timeout_s, memory_mb=memory_mb, seed=seed, allow_tf32=allow_tf32
     )
     on_gpu = chosen.device == "cuda"
-    compilation = None
-    if compile_for is not None and not on_gpu:
-        compilation = Compilation(problem, code, compile_for, timeout_s)
+    target = chosen_target(compile_for, on_gpu=on_gpu)
+    compiling = None
+    if target is not None:
+        dry = make_request("compile", problem, code, timeout_s, memory_mb=memory_mb, target=target)
+        compiling = CompileRun(target, *dry)
     try:
         answer = chosen.ask(request, blobs, progress, cancel)
         if "problem" in answer["final"]:
             raise problem_error(answer["final"]["problem"], problem)
         label = "cuda" if on_gpu else "cpu-interpreter"
         verdict = _verdict(answer, label, chosen.versions, started)
-        if compilation is None or not verdict.correct:
-            return verdict
-        if progress is not None:
-            progress(f"compiling for {compile_for}")
-        return replace(
-            _with_compilation(verdict, compilation, cancel),
-            elapsed_ms=(time.monotonic() - started) * 1e3,
-        )
+        if compiling is not None:
+            verdict = joined(verdict, compiling, started + timeout_s, cancel, progress)
+        return replace(verdict, elapsed_ms=(time.monotonic() - started) * 1e3)
     finally:
-        if compilation is not None:
-            compilation.stop()
-
-
-def _with_compilation(
-    verdict: Verdict, compilation: Compilation, cancel: threading.Event | None
-) -> Verdict:
-    try:
-        kind, reasons = compilation.result(cancel)
-    except CheckCancelled:
-        raise
-    except WorkerError as error:
-        # A machine whose triton cannot compile (no ptxas, say) has checked all the rest.
-        message = f"Nothing could be compiled for {compilation.target}: {error}"
-        why = Finding("compilation", message)
-        return replace(verdict, not_made=(*_without_compilation(verdict), why))
-    if kind not in ("correct", "compile_error"):
-        # The host code stumbled over results that were not computed: nothing was found out.
-        return verdict
-    return replace(verdict, verdict=kind, reasons=reasons, not_made=_without_compilation(verdict))
-
-
-class Compilation:
-    """Compiles a candidate's launches for a GPU that is not there, while it is interpreted."""
-
-    def __init__(self, problem: Problem, code: str, target: str, timeout_s: float):
-        if not re.fullmatch(r"sm_\d{2,3}|gfx\w+", target):
-            raise UsageError(f"There is no target {target!r}: name one such as sm_90 or gfx942.")
-        self.target = target
-        self._cancel = threading.Event()
-        self._future: Future[tuple[VerdictKind, tuple[Finding, ...]]] = Future()
-
-        def run() -> None:
-            try:
-                self._future.set_result(_compiled(problem, code, target, timeout_s, self._cancel))
-            except BaseException as error:
-                self._future.set_exception(error)
-
-        threading.Thread(target=run, name="kernelllm-compile", daemon=True).start()
-
-    def result(self, cancel: threading.Event | None) -> tuple[VerdictKind, tuple[Finding, ...]]:
-        """``correct``, or what was refused and why; raises as the check does."""
-        while not self._future.done():
-            if cancel is not None and cancel.is_set():
-                raise CheckCancelled("The check was cancelled.")
-            wait([self._future], timeout=0.05)
-        return self._future.result()
-
-    def stop(self) -> None:
-        """End what still runs; its result is not wanted any more."""
-        self._cancel.set()
-
-
-def _without_compilation(verdict: Verdict) -> tuple[Finding, ...]:
-    return tuple(finding for finding in verdict.not_made if finding.code != "compilation")
-
-
-def _compiled(
-    problem: Problem,
-    code: str,
-    target: str,
-    timeout_s: float,
-    cancel: threading.Event,
-) -> tuple[VerdictKind, tuple[Finding, ...]]:
-    request, blobs = make_request("compile", problem, code, timeout_s, target=target)
-    final = worker("compile").ask(request, blobs, None, cancel)["final"]
-    if "problem" in final:
-        raise problem_error(final["problem"], problem)
-    return final["verdict"], _findings(final["reasons"])
+        if compiling is not None:
+            compiling.stop()
 
 
 def chosen_worker(device: str, cancel: threading.Event | None) -> Worker:
@@ -179,7 +110,8 @@ def warm_up(device: str, compile_for: str | None) -> None:
 
     def run() -> None:
         with contextlib.suppress(KernelLLMError):
-            if chosen_worker(device, None).device != "cuda" and compile_for is not None:
+            on_gpu = chosen_worker(device, None).device == "cuda"
+            if chosen_target(compile_for, on_gpu=on_gpu) is not None:
                 worker("compile").start()
 
     threading.Thread(target=run, name="kernelllm-warm-up", daemon=True).start()

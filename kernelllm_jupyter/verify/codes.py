@@ -40,7 +40,7 @@ REASONS: Mapping[str, Mapping[str, str]] = {
         "syntax": "The code is not valid Python.",
         "no_model_new": "The code defines no `torch.nn.Module` named `ModelNew`.",
         "triton": "Triton's compiler, or its interpreter, refuses a kernel.",
-        "too_large": "A launch needs more shared memory, or a larger grid, than the target has.",
+        "too_large": "A launch needs more shared memory, threads or programs than the GPU takes.",
     },
     "runtime_error": {
         "exception": "The code raised an exception.",
@@ -69,6 +69,7 @@ WARNINGS: Mapping[str, str] = {
     "eval_mode": "Checked in eval mode: in training mode the module draws random numbers.",
     "eval_mode_only": "Right in eval mode only.",
     "state_not_updated": "The reference updates a buffer in `forward()`, the candidate does not.",
+    "host_tensor": "A launch is given a tensor in the host's memory, where it fails on a GPU.",
     "contiguous_only": "Wrong without an error where inputs are not contiguous.",
 }
 

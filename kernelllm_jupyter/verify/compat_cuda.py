@@ -14,10 +14,11 @@ from typing import Any
 
 import torch
 from torch.overrides import TorchFunctionMode
+from triton.runtime import driver
 
 from kernelllm_jupyter.verify.fake_driver import CAPABILITY, PROPERTIES
 
-__all__ = ["CudaSpellings", "install"]
+__all__ = ["ANSWERS", "TENSOR", "CudaSpellings", "install", "names_cuda"]
 
 CPU = torch.device("cpu")
 CUDA = torch.device("cuda", 0)
@@ -47,11 +48,11 @@ class CudaSpellings(TorchFunctionMode):  # type: ignore[misc]
         if func in UNMOVED:
             return args[0]
         kwargs = dict(kwargs or {})
-        if _names_cuda(kwargs.get("device")):
+        if names_cuda(kwargs.get("device")):
             kwargs["device"] = CPU
         kwargs.pop("pin_memory", None)
         if func is TENSOR.to or func is TENSOR.type:
-            args = tuple(CPU if _names_cuda(value) else value for value in args)
+            args = tuple(CPU if names_cuda(value) else value for value in args)
         else:
             args = tuple(
                 CPU if isinstance(value, torch.device) and value.type != "meta" else value
@@ -60,7 +61,7 @@ class CudaSpellings(TorchFunctionMode):  # type: ignore[misc]
         return func(*args, **kwargs)
 
 
-def _names_cuda(device: Any) -> bool:
+def names_cuda(device: Any) -> bool:
     if isinstance(device, torch.device):
         return bool(device.type == "cuda")
     if isinstance(device, str):
@@ -204,7 +205,8 @@ def _replacements() -> dict[str, Any]:
         "device_count": lambda: 1,
         "get_arch_list": lambda: ["sm_90"],
         "get_device_name": lambda *_: NAME,
-        "get_device_capability": lambda *_: CAPABILITY,
+        # What the active driver stands for, which changes where code is compiled for a target.
+        "get_device_capability": lambda *_: getattr(driver.active, "capability", CAPABILITY),
         "get_device_properties": lambda *_: properties,
         "mem_get_info": lambda *_: (MEMORY, MEMORY),
         "current_stream": lambda *_: Stream(),

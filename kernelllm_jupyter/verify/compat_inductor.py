@@ -55,21 +55,27 @@ def _import_of(name: str) -> str:
 
 
 def _allocators(on_cpu: bool) -> list[str]:
-    """``empty_strided_cuda`` and its like; on a CPU they bypass what poisons fresh memory."""
+    """``empty_strided_cuda`` and its like; on a CPU they bypass what poisons fresh memory.
+
+    There ``cuda`` means what it means around a candidate's code: see ``compat_cuda``.
+    """
     guards: Any = torch._C._dynamo.guards
     added = []
 
     def empty_strided(size: Any, stride: Any, dtype: torch.dtype) -> torch.Tensor:
         return torch.empty_strided(size, stride, dtype=dtype)
 
+    def empty_strided_cuda(size: Any, stride: Any, dtype: torch.dtype) -> torch.Tensor:
+        return torch.empty_strided(size, stride, dtype=dtype, device="cuda")
+
     def empty_cuda(
         size: Any, dtype: torch.dtype = torch.float32, *_: Any, **__: Any
     ) -> torch.Tensor:
-        return torch.empty(size, dtype=dtype, device="cpu" if on_cpu else "cuda")
+        return torch.empty(size, dtype=dtype, device="cuda")
 
     if on_cpu:
         guards._empty_strided_cpu = empty_strided
-        guards._empty_strided_cuda = empty_strided
+        guards._empty_strided_cuda = empty_strided_cuda
     if not hasattr(guards, "_empty_cuda"):
         guards._empty_cuda = empty_cuda
         added.append("_empty_cuda")

@@ -35,10 +35,21 @@ class FakeDriver(DriverBase):  # type: ignore[misc]
 
     def __init__(self) -> None:
         self.target = GPUTarget("cuda", CAPABILITY[0] * 10 + CAPABILITY[1], 32)
-        self.utils = SimpleNamespace(get_device_properties=lambda device=0: dict(PROPERTIES))
+        self.capability = CAPABILITY
+        self.properties = dict(PROPERTIES)
+        self.utils = SimpleNamespace(get_device_properties=lambda device=0: dict(self.properties))
         self.get_current_device = lambda: 0
         self.set_current_device = lambda device: None
         self.get_current_stream = lambda device=0: 0
+
+    def aim(
+        self, target: GPUTarget, capability: tuple[int, int], shared_limit_bytes: int | None
+    ) -> None:
+        """Answer as another GPU would."""
+        self.target, self.capability = target, capability
+        self.properties["warpSize"] = target.warp_size
+        if shared_limit_bytes is not None:
+            self.properties["max_shared_mem"] = shared_limit_bytes
 
     @classmethod
     def is_active(cls) -> bool:

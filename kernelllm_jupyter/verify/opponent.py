@@ -61,10 +61,7 @@ class Opponent:
         header = {
             "do": "build",
             "init": pack(arguments, blobs),
-            **{
-                name: request[name]
-                for name in ("code", "seed", "memory_mb", "allow_tf32", "target")
-            },
+            **{name: request[name] for name in ("code", "seed", "memory_mb", "allow_tf32")},
         }
         self._send(header, blobs)
         message = self._receive()

@@ -19,7 +19,7 @@ from kernelllm_jupyter.verify.audit import Launches
 from kernelllm_jupyter.verify.child import execute
 from kernelllm_jupyter.verify.surroundings import surroundings
 
-__all__ = ["rehearse", "rehearse_compiling"]
+__all__ = ["compile_sample", "rehearse", "rehearse_compiling"]
 
 REFERENCE = """
 import torch
@@ -83,7 +83,6 @@ def rehearse(launches: Launches) -> None:
         "seed": 0,
         "allow_tf32": False,
         "memory_mb": None,
-        "target": None,
     }
     left, right = socket.socketpair()
     with tempfile.TemporaryDirectory() as name:
@@ -105,7 +104,13 @@ def rehearse(launches: Launches) -> None:
 
 def rehearse_compiling() -> None:
     """Compile our own sample, which sets the compiler up (a second on first use)."""
-    with tempfile.TemporaryDirectory() as name, surroundings("cpu"):
-        module = execute(CANDIDATE, Path(name) / "candidate.py")
+    with tempfile.TemporaryDirectory() as name:
+        compile_sample(Path(name) / "sample.py")
+
+
+def compile_sample(path: Path) -> None:
+    """Run our own sample, which is written to ``path``; raises what its launch raises."""
+    with surroundings("cpu"):
+        module = execute(CANDIDATE, path)
         module.ModelNew(8)(torch.randn(4, 8))
-    sys.modules.pop("candidate", None)
+    sys.modules.pop(path.stem, None)

@@ -19,7 +19,6 @@ from kernelllm_jupyter.verify.audit import Launches
 from kernelllm_jupyter.verify.findings import Refusal
 from kernelllm_jupyter.verify.opponent import Opponent
 from kernelllm_jupyter.verify.protocol import BadMessage, Closed, receive, send
-from kernelllm_jupyter.verify.reference import Reference, ReferenceFailure
 from kernelllm_jupyter.verify.sandbox import limit_memory
 
 __all__ = ["install", "play"]
@@ -40,7 +39,7 @@ def install(device: str) -> Launches:
         from kernelllm_jupyter.verify import ahead, compat_cuda
         from kernelllm_jupyter.verify.rehearsal import rehearse_compiling
 
-        ahead.install(launches)
+        launches.bench = ahead.install()
         launches.added_names = compat_inductor.install(on_cpu=True)
         compat_cuda.install()
         rehearse_compiling()
@@ -96,7 +95,9 @@ def _final(
     if device == "cpu":
         limit_memory(int(request["memory_mb"]))
     if request["kind"] == "compile":
-        return _compiled(request, blobs, folder, wire)
+        from kernelllm_jupyter.verify import dry_run
+
+        return dry_run.ask(request, blobs, folder, wire)
     if device != "cpu":
         allow_tf32(bool(request["allow_tf32"]))
 
@@ -107,24 +108,6 @@ def _final(
         return deadline - time.monotonic()
 
     return referee.judge(wire, request, blobs, folder, device, say, seconds_left)
-
-
-def _compiled(
-    request: dict[str, Any], blobs: list[bytearray], folder: Path, wire: socket.socket
-) -> dict[str, Any]:
-    """One forward pass on the problem's own inputs, whose launches only compile."""
-    try:
-        reference = Reference(request, blobs, folder, "cpu")
-        opponent = Opponent(wire)
-        opponent.build(reference.init, request)
-        inputs = reference.draw(reference.seed)
-        opponent.start(inputs, {}, seed=reference.seed, training=reference.training)
-        result = opponent.finish()
-    except ReferenceFailure as failure:
-        return {"problem": {"message": str(failure), "line": failure.line}}
-    except Refusal as refusal:
-        return {"verdict": refusal.kind, "reasons": [refusal.to_json()]}
-    return {"verdict": "correct", "reasons": [], "launches": sum(result.launches.values())}
 
 
 def allow_tf32(allowed: bool) -> None:

@@ -28,34 +28,39 @@ class Foreign(Exception):
     """A value that cannot be handed from one process to another; the text names its type."""
 
 
-def pack(value: Any, blobs: list[Blob]) -> Any:
+def pack(value: Any, blobs: list[Blob], *, shapes_only: bool = False) -> Any:
     """``value`` as JSON; the bytes of its tensors are appended to ``blobs``.
 
+    With ``shapes_only`` there are none: the other side unpacks to the device ``meta``.
     Raises :class:`Foreign` for tensor subclasses and for types that have no plain form.
     """
     if isinstance(value, torch.Tensor):
-        return _pack_tensor(value, blobs)
+        return _pack_tensor(value, blobs, shapes_only)
     if value is None or isinstance(value, bool | int | float | str):
         return {"value": value}
     if isinstance(value, Mapping):
-        return {"dict": [[str(key), pack(item, blobs)] for key, item in value.items()]}
-    if isinstance(value, tuple):
-        return {"tuple": [pack(item, blobs) for item in value]}
-    if isinstance(value, list):
-        return {"list": [pack(item, blobs) for item in value]}
+        items = [
+            [str(key), pack(item, blobs, shapes_only=shapes_only)] for key, item in value.items()
+        ]
+        return {"dict": items}
+    if isinstance(value, tuple | list):
+        kind = "tuple" if isinstance(value, tuple) else "list"
+        return {kind: [pack(item, blobs, shapes_only=shapes_only) for item in value]}
     if isinstance(value, torch.dtype):
         return {"dtype": str(value).removeprefix("torch.")}
     home, name = type(value).__module__, type(value).__qualname__
     raise Foreign(name if home in ("builtins", "candidate", "reference") else f"{home}.{name}")
 
 
-def _pack_tensor(tensor: torch.Tensor, blobs: list[Blob]) -> Any:
+def _pack_tensor(tensor: torch.Tensor, blobs: list[Blob], shapes_only: bool) -> Any:
     if type(tensor) not in (torch.Tensor, torch.nn.Parameter):
         raise Foreign(f"tensor subclass {type(tensor).__qualname__}")
     if tensor.layout != torch.strided or tensor.is_quantized:
         raise Foreign(f"{tensor.layout} tensor")
-    plain = tensor.detach().resolve_conj().resolve_neg().cpu()
-    if plain.numel():
+    plain = tensor.detach().resolve_conj().resolve_neg()
+    if not shapes_only:
+        plain = plain.cpu()
+    if plain.numel() and not shapes_only:
         span = 1 + sum((n - 1) * s for n, s in zip(plain.shape, plain.stride(), strict=True))
         flat = plain.as_strided((span,), (1,), plain.storage_offset()).contiguous()
         blobs.append(flat.view(torch.uint8).numpy().data)
@@ -106,9 +111,10 @@ def _unpack_tensor(form: dict[str, Any], blobs: list[bytearray], device: str) ->
     raw = blobs[index]
     numel = math.prod(shape)
     span = 1 + sum((n - 1) * s for n, s in zip(shape, strides, strict=True)) if numel else 0
-    if numel > MOST_ELEMENTS or len(raw) != span * dtype.itemsize:
+    needed = 0 if device == "meta" else span * dtype.itemsize
+    if numel > MOST_ELEMENTS or len(raw) != needed:
         raise ValueError("a tensor whose bytes do not fit its shape")
-    if not numel:
+    if not numel or device == "meta":
         return torch.empty_strided(shape, strides, dtype=dtype, device=device)
     if dtype == torch.bool:
         # A byte that is neither 0 nor 1 would be true to one operator and false to another.

@@ -1,0 +1,245 @@
+"""A run of the candidate's host code at the problem's full size, whose launches only compile.
+
+On tensors without memory first: gigabytes cost nothing. Host code that asks for values cannot run
+on those; it gets real ones where the problem is small, and otherwise the verdict says why nothing
+was compiled. :func:`ask` is the referee's side, which runs the reference's ``get_inputs()`` and
+nothing else of it; :func:`answer` is the candidate's. No result is looked at here.
+"""
+
+from __future__ import annotations
+
+import io
+import socket
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from kernelllm_jupyter.verify.ahead import Bench, GridTooLarge, NotCompiled, TooLarge, aim_at
+from kernelllm_jupyter.verify.child import constructor_arguments, execute
+from kernelllm_jupyter.verify.codes import known_reason
+from kernelllm_jupyter.verify.compat_meta import META, MetaSpellings, without_memory
+from kernelllm_jupyter.verify.failures import (
+    compilation_failure,
+    failure_line,
+    failure_text,
+)
+from kernelllm_jupyter.verify.nests import leaves, mapped
+from kernelllm_jupyter.verify.protocol import BadMessage, Closed, Message, receive, send
+from kernelllm_jupyter.verify.rehearsal import compile_sample
+from kernelllm_jupyter.verify.sandbox import limit_memory
+from kernelllm_jupyter.verify.surroundings import surroundings
+from kernelllm_jupyter.verify.tensors import Blob, pack, unpack
+from kernelllm_jupyter.verify.trials import sow
+
+__all__ = ["answer", "ask"]
+
+#: The largest inputs that are made for host code that asks for values.
+REAL_LIMIT_BYTES = 256 << 20
+#: How many exceptions of a chain are looked at.
+CHAIN_LIMIT = 50
+
+
+# --- the referee's side --------------------------------------------------------------------------
+
+
+def ask(
+    request: dict[str, Any], blobs: list[bytearray], folder: Path, wire: socket.socket
+) -> dict[str, Any]:
+    """Have the candidate compiled: its kernels, a refusal, or ``not_made`` with the reason."""
+    found = _attempt(request, blobs, folder, wire, real=False)
+    if found.get("kernels") and "refused" not in found:
+        return _final(found)
+    # On real tensors the same may come out otherwise, and then it counts.
+    if found.get("bytes", 0) > REAL_LIMIT_BYTES:
+        return _final(found)
+    again = _attempt(request, blobs, folder, wire, real=True)
+    return _final(again if "failed" not in again else found if "refused" in found else again)
+
+
+def _attempt(
+    request: dict[str, Any],
+    blobs: list[bytearray],
+    folder: Path,
+    wire: socket.socket,
+    *,
+    real: bool,
+) -> dict[str, Any]:
+    try:
+        init, inputs = _arguments(request, blobs, folder, real=real)
+        packed: list[Blob] = []
+        header = {
+            "do": "compile",
+            "real": real,
+            "init": pack(init, packed, shapes_only=not real),
+            "inputs": pack(inputs, packed, shapes_only=not real),
+            **{name: request[name] for name in ("code", "seed", "memory_mb", "target")},
+        }
+    except BaseException as error:
+        return {
+            "failed": f"the inputs could not be made ({failure_text(error, folder / 'reference.py')})"
+        }
+    size = sum(_bytes(leaf) for _, leaf in leaves([init, inputs]))
+    try:
+        send(wire, header, packed)
+        return {**receive(wire).header, "bytes": size}
+    except (Closed, BadMessage):
+        return {"gone": True}
+
+
+def _final(found: dict[str, Any]) -> dict[str, Any]:
+    if "gone" in found:
+        # The server knows more: it replaces this by how the process died.
+        text = "The candidate's process ended."
+        return {"verdict": "crashed", "reasons": [{"code": "gone", "message": text}]}
+    final: dict[str, Any] = {
+        name: found[name] for name in ("kernels", "left_out", "on_host") if name in found
+    }
+    if "refused" in found:
+        if _sound(found["refused"]):
+            return {**final, "verdict": "compile_error", "reasons": [found["refused"]]}
+        return {"not_made": "the candidate's process sent no valid result"}
+    if "failed" in found:
+        return {**final, "not_made": str(found["failed"])}
+    return {**final, "verdict": "correct", "reasons": []}
+
+
+def _sound(refused: Any) -> bool:
+    return (
+        isinstance(refused, dict)
+        and known_reason("compile_error", refused.get("code"))
+        and isinstance(refused.get("message"), str)
+        and isinstance(refused.get("line"), int | None)
+    )
+
+
+def _bytes(leaf: Any) -> int:
+    return leaf.numel() * leaf.element_size() if isinstance(leaf, torch.Tensor) else 0
+
+
+def _arguments(
+    request: dict[str, Any], blobs: list[bytearray], folder: Path, *, real: bool
+) -> tuple[tuple[list[Any], dict[str, Any]], list[Any]]:
+    """The constructor's arguments and ``forward``'s; on the meta device unless ``real``."""
+    place = "cpu" if real else "meta"
+    init: Any = []
+    with _spellings(real=real, default=META):
+        module = execute(request["source"], folder / "reference.py")
+        if request["init_inputs"]:
+            init = _loaded(blobs[-1], place)
+        elif hasattr(module, "get_init_inputs"):
+            sow(int(request["seed"]))
+            init = module.get_init_inputs()
+        if request["inputs"]:
+            inputs = _loaded(blobs[0], place)
+        else:
+            sow(int(request["seed"]))
+            inputs = module.get_inputs()
+    inputs = [inputs] if isinstance(inputs, torch.Tensor) else list(inputs)
+    if not real:
+        init, inputs = mapped(init, without_memory), mapped(inputs, without_memory)
+    return constructor_arguments(init), inputs
+
+
+def _loaded(blob: bytearray, place: str) -> Any:
+    return torch.load(io.BytesIO(blob), weights_only=True, map_location=place)
+
+
+def _spellings(*, real: bool, default: torch.device | None) -> AbstractContextManager[Any]:
+    return surroundings("cpu") if real else MetaSpellings(default)
+
+
+# --- the candidate's side ------------------------------------------------------------------------
+
+
+def answer(message: Message, path: Path, bench: Bench) -> dict[str, Any]:
+    """Build ``ModelNew``, run it once, and tell what was compiled and what was refused."""
+    request = message.header
+    bench.start(str(path))
+    failed = refused = None
+    try:
+        aim_at(bench, request["target"])
+        limit_memory(int(request["memory_mb"]))
+        _run(request, message.blobs, path)
+    except BaseException as error:
+        refused = _refusal(error, path)
+        failed = _words(error, path)
+    if refused is None and bench.refused is not None:
+        # The host code went on without this kernel.
+        refused = _refusal(bench.refused, path)
+    if refused is not None and not _usable(path, bench):
+        refused, failed = None, f"this triton cannot compile for {request['target']}"
+    found: dict[str, Any] = {
+        "kernels": bench.kernels.to_json(),
+        "left_out": bench.left_out,
+        "on_host": [] if request["real"] else sorted(bench.on_host),
+    }
+    if refused is not None:
+        return {**found, "refused": refused}
+    return {**found, "failed": failed} if failed is not None else found
+
+
+def _run(request: dict[str, Any], blobs: list[bytearray], path: Path) -> None:
+    real = bool(request["real"])
+    device = "cpu" if real else "meta"
+    with _spellings(real=real, default=None) as spellings, torch.no_grad():
+        module = execute(request["code"], path)
+        default = getattr(spellings, "default", None)
+        args, kwargs = unpack(request["init"], blobs, device)
+        sow(request["seed"])
+        if not real:
+            # The weights of a module that was built on a CPU move to the GPU with it.
+            spellings.default = META
+        model = module.ModelNew(*args, **kwargs)
+        if not real:
+            model = model.to(META)
+            spellings.default = default
+        inputs = unpack(request["inputs"], blobs, device)
+        sow(request["seed"])
+        model(*inputs)
+
+
+def _words(error: BaseException, path: Path) -> str:
+    line = failure_line(error, path)
+    where = f" in line {line}" if line is not None else ""
+    return f"the code's host part failed{where} ({failure_text(error, path)[:300]})"
+
+
+def _refusal(error: BaseException, path: Path) -> dict[str, Any] | None:
+    """The compiler's reason, with the line of the candidate; None for every other failure."""
+    link: BaseException | None = error
+    for _ in range(CHAIN_LIMIT):
+        if link is None:
+            break
+        if isinstance(link, TooLarge | GridTooLarge):
+            return {"code": "too_large", "message": str(link), "line": link.line}
+        if isinstance(link, NotCompiled):
+            message, line = _not_compiled(link, path)
+            return {"code": "triton", "message": message, "line": line}
+        link = link.__cause__ or link.__context__
+    return None
+
+
+def _not_compiled(error: NotCompiled, path: Path) -> tuple[str, int | None]:
+    said = [
+        text.split(":", 1)[-1].strip()
+        for text in error.log.splitlines()
+        if "error" in text or "fatal" in text
+    ]
+    if error.line is not None or said:
+        return f"{error.name} is refused by ptxas: {'; '.join(said[:3])}", error.line
+    found = compilation_failure(error, path)
+    if found is not None:
+        return found
+    assert error.__cause__ is not None
+    return f"{error.name}: {failure_text(error.__cause__, path)}", failure_line(error, path)
+
+
+def _usable(path: Path, bench: Bench) -> bool:
+    """Whether our own sample compiles for the target: if not, nothing speaks against the code."""
+    try:
+        compile_sample(path.with_name("sample.py"))
+    except Exception:
+        return False
+    return True
