@@ -77,9 +77,8 @@ def _attempt(
             **{name: request[name] for name in ("code", "seed", "memory_mb", "target")},
         }
     except BaseException as error:
-        return {
-            "failed": f"the inputs could not be made ({failure_text(error, folder / 'reference.py')})"
-        }
+        why = failure_text(error, folder / "reference.py")
+        return {"failed": f"the inputs could not be made ({why})"}
     size = sum(_bytes(leaf) for _, leaf in leaves([init, inputs]))
     try:
         send(wire, header, packed)
