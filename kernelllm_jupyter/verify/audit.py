@@ -8,17 +8,24 @@ PyTorch hands out uninitialised, so that what a Triton kernel leaves unwritten s
 from __future__ import annotations
 
 import math
+import sys
+import sysconfig
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import torch
+import triton
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from kernelllm_jupyter.verify.resources import Kernels
+from kernelllm_jupyter.verify.workload import ALLOCATING, moves, work_of
 
-__all__ = ["POISON", "POISON_NUMBER", "Launches", "Operators", "Overflow", "poison"]
+__all__ = ["POISON", "POISON_NUMBER", "HostReads", "Launches", "Operators", "Overflow", "poison"]
 
 #: What uninitialised integers hold; odd in every byte, so that it is no plausible index or count.
 POISON = 0x5A5A5A5A
@@ -26,136 +33,6 @@ POISON = 0x5A5A5A5A
 POISON_NUMBER = -21546.0
 #: Launches over more elements than this are not compared with their arguments.
 COMPARED_ELEMENTS = 1 << 20
-
-ALLOCATING = frozenset(
-    {"empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "empty_permuted"}
-)
-#: Operators that make, move or look at values without computing new ones.
-MOVING = ALLOCATING | frozenset(
-    [
-        "_conj",
-        "_conj_physical",
-        "_local_scalar_dense",
-        "_neg_view",
-        "_reshape_alias",
-        "_reshape_copy",
-        "_to_copy",
-        "_unsafe_view",
-        "alias",
-        "alias_copy",
-        "arange",
-        "arange_out",
-        "as_strided",
-        "as_strided_",
-        "as_strided_copy",
-        "as_strided_scatter",
-        "broadcast_to",
-        "cat",
-        "chunk",
-        "clone",
-        "constant_pad_nd",
-        "contiguous",
-        "copy",
-        "copy_",
-        "detach",
-        "detach_",
-        "diagonal",
-        "diagonal_scatter",
-        "equal",
-        "expand",
-        "expand_copy",
-        "eye",
-        "fill",
-        "fill_",
-        "flatten",
-        "flip",
-        "full",
-        "full_like",
-        "gather",
-        "index",
-        "index_copy",
-        "index_put",
-        "index_put_",
-        "index_select",
-        "is_same_size",
-        "is_set_to",
-        "lift",
-        "lift_fresh",
-        "masked_fill",
-        "masked_fill_",
-        "masked_scatter",
-        "movedim",
-        "narrow",
-        "new_full",
-        "new_ones",
-        "new_zeros",
-        "one_hot",
-        "ones",
-        "ones_like",
-        "permute",
-        "permute_copy",
-        "pin_memory",
-        "ravel",
-        "real",
-        "repeat",
-        "repeat_interleave",
-        "reshape",
-        "resize_",
-        "resolve_conj",
-        "resolve_neg",
-        "roll",
-        "scalar_tensor",
-        "scatter",
-        "select",
-        "select_scatter",
-        "set_",
-        "slice",
-        "slice_scatter",
-        "split",
-        "split_copy",
-        "split_with_sizes",
-        "split_with_sizes_copy",
-        "squeeze",
-        "squeeze_",
-        "squeeze_copy",
-        "stack",
-        "stride",
-        "sym_numel",
-        "sym_size",
-        "sym_storage_offset",
-        "sym_stride",
-        "t",
-        "t_",
-        "take",
-        "take_along_dim",
-        "tile",
-        "to",
-        "transpose",
-        "transpose_",
-        "transpose_copy",
-        "tril",
-        "tril_",
-        "tril_indices",
-        "triu",
-        "triu_",
-        "triu_indices",
-        "unbind",
-        "unfold",
-        "unflatten",
-        "unsqueeze",
-        "unsqueeze_",
-        "unsqueeze_copy",
-        "view",
-        "view_as",
-        "view_as_real",
-        "view_as_complex",
-        "view_copy",
-        "zero",
-        "zero_",
-        "zeros",
-        "zeros_like",
-    ]
-)
 
 
 def poison(tensor: torch.Tensor, number: float = math.nan) -> torch.Tensor:
@@ -171,26 +48,119 @@ def poison(tensor: torch.Tensor, number: float = math.nan) -> torch.Tensor:
 
 
 class Operators(TorchDispatchMode):  # type: ignore[misc]
-    """Counts ATen operators that compute, and poisons fresh memory."""
+    """Counts ATen operators that compute, and poisons fresh memory.
+
+    What happens inside a launch is the interpreter's own doing and not counted, unless the
+    candidate's source called the operator there itself.
+    """
 
     def __init__(self, poison_number: float = math.nan) -> None:
         super().__init__()
         self.poison_number = poison_number
         self.arithmetic: Counter[str] = Counter()
-        self.paused = False
+        self.work: Counter[str] = Counter()
+        #: How many numbers the host read out of tensors, ``float`` and ``other``.
+        self.read_by_host: Counter[str] = Counter()
+        #: The thread that is inside a launch.
+        self.launching: int | None = None
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        result = func(*args, **(kwargs or {}))
-        if self.paused:
-            return result
+        kwargs = kwargs or {}
         namespace, _, name = func._schema.name.rpartition("::")
+        before = args[0].numel() if name == "resize_" else 0
+        result = func(*args, **kwargs)
+        inside = self.inside_launch
+        if inside and (moves(name) or not _asked_by_a_candidate()):
+            return result
         if name in ALLOCATING and isinstance(result, torch.Tensor):
             poison(result, self.poison_number)
-        elif name not in MOVING and namespace == "aten":
-            self.arithmetic[name] += 1
+        elif name == "resize_":
+            _poison_grown(result, before, self.poison_number)
+        elif name == "_local_scalar_dense":
+            self.read(args[0])
+        elif not moves(name):
+            self.arithmetic[name if namespace == "aten" else f"{namespace}::{name}"] += 1
+            self.work.update(work_of(name, args, kwargs, result))
         return result
+
+    def read(self, tensor: torch.Tensor) -> None:
+        """Note that the host reads all of a tensor."""
+        number = tensor.is_floating_point() or tensor.is_complex()
+        self.read_by_host["float" if number else "other"] += tensor.numel()
+
+    @property
+    def inside_launch(self) -> bool:
+        """Whether this thread is inside a launch."""
+        return self.launching == threading.get_ident()
+
+    @contextmanager
+    def within_launch(self, inside: bool = True) -> Iterator[None]:
+        """Leave out what this thread does, or (a grid's callable) count it again."""
+        before = self.launching
+        self.launching = threading.get_ident() if inside else None
+        try:
+            yield
+        finally:
+            self.launching = before
+
+
+#: Where code is not the candidate's: the library, what is installed, and this package.
+TRUSTED = tuple(
+    {
+        *(path for path in sysconfig.get_paths().values() if path != sysconfig.get_path("data")),
+        str(Path(torch.__file__).parent),
+        str(Path(triton.__file__).parent),
+        str(Path(__file__).parents[1]),
+        "<frozen ",
+    }
+)
+PYTORCH = str(Path(torch.__file__).parent)
+OWN_MODE = __file__
+
+
+def _asked_by_a_candidate() -> bool:
+    """Whether the nearest caller that is not PyTorch is code from outside the libraries."""
+    frame = sys._getframe(2)
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if not name.startswith(PYTORCH) and name != OWN_MODE:
+            return not name.startswith(TRUSTED)
+        frame = frame.f_back  # type: ignore[assignment]
+    return False
+
+
+def _poison_grown(tensor: torch.Tensor, before: int, number: float) -> None:
+    """``resize_`` keeps the first elements and leaves the others as memory had them."""
+    if tensor.is_contiguous() and tensor.numel() > before:
+        poison(tensor.view(-1)[before:], number)
+
+
+class HostReads(TorchFunctionMode):  # type: ignore[misc]
+    """Counts the numbers that leave tensors in bulk, for arithmetic that no operator shows."""
+
+    def __init__(self, operators: Operators) -> None:
+        super().__init__()
+        self.operators = operators
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        if func in READING and not self.operators.inside_launch:
+            self.operators.read(args[0])
+        return func(*args, **(kwargs or {}))
+
+
+READING = frozenset(
+    {
+        torch.Tensor.numpy,
+        torch.Tensor.tolist,
+        torch.Tensor.__array__,
+        torch.Tensor.__dlpack__,
+        torch.Tensor.__reduce_ex__,
+    }
+)
 
 
 class Overflow(TorchDispatchMode):  # type: ignore[misc]
@@ -203,7 +173,7 @@ class Overflow(TorchDispatchMode):  # type: ignore[misc]
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        computes = not self.seen and func._schema.name.rpartition("::")[2] not in MOVING
+        computes = not self.seen and not moves(func._schema.name.rpartition("::")[2])
         started_finite = computes and _finite([*args, *(kwargs or {}).values()])
         result = func(*args, **(kwargs or {}))
         if started_finite and not _finite([result]):
@@ -254,30 +224,39 @@ class Launches:
         return sum(self.names.values())
 
     def around(self, name: str, arguments: list[Any], launch: Callable[[], Any]) -> Any:
-        """Run ``launch`` unless launches are disabled, and note what it did."""
-        self.names[name] += 1
+        """Run ``launch`` unless launches are disabled, and note what it did.
+
+        One that raises is no launch: code that catches the exception computes otherwise.
+        """
         if self.disabled:
+            self.names[name] += 1
             return None
-        with self._unobserved():
+        with self.unobserved():
             tensors = [item for item in arguments if isinstance(item, torch.Tensor)]
             watched = self.only_copies and sum(t.numel() for t in tensors) <= COMPARED_ELEMENTS
             before = [_bits(tensor) for tensor in tensors] if watched else []
             result = launch()
+            self.names[name] += 1
             if (watched and not _only_copied(tensors, before)) or not watched:
                 self.only_copies = False
             return result
 
-    @contextmanager
-    def _unobserved(self) -> Iterator[None]:
-        operators = self.operators
-        paused = operators is not None and not operators.paused
-        if operators is not None and paused:
-            operators.paused = True
-        try:
-            yield
-        finally:
-            if operators is not None and paused:
-                operators.paused = False
+    def unobserved(self) -> AbstractContextManager[None]:
+        """Within it, operators are the launch's own."""
+        return self.operators.within_launch() if self.operators is not None else nullcontext()
+
+    def observed(self, function: Any) -> Any:
+        """A grid or hook: code of the candidate's that runs inside of its launch."""
+        if not callable(function):
+            return function
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            if self.operators is None:
+                return function(*args, **kwargs)
+            with self.operators.within_launch(False):
+                return function(*args, **kwargs)
+
+        return call
 
 
 def _bits(tensor: torch.Tensor) -> torch.Tensor:

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from kernelllm_jupyter.verify.arguments import WrongArguments, taking
-from kernelllm_jupyter.verify.audit import POISON_NUMBER, Launches, Operators
+from kernelllm_jupyter.verify.audit import POISON_NUMBER, HostReads, Launches, Operators
 from kernelllm_jupyter.verify.child import execute
 from kernelllm_jupyter.verify.compat_inductor import relied_on
 from kernelllm_jupyter.verify.failures import (
@@ -141,6 +141,7 @@ def _run(entrant: Entrant, message: Message) -> tuple[dict[str, Any], list[Blob]
         sow(request["seed"])
         with (
             surroundings(entrant.device),
+            HostReads(operators),
             operators,
             taking(type(model).forward, inputs, {}, entrant.path),
         ):
@@ -162,6 +163,8 @@ def _run(entrant: Entrant, message: Message) -> tuple[dict[str, Any], list[Blob]
         "launches": dict(entrant.launches.names),
         "only_copies": entrant.launches.only_copies,
         "aten": dict(operators.arithmetic),
+        "work": {kind: int(amount) for kind, amount in operators.work.items() if amount >= 1},
+        "read_by_host": dict(operators.read_by_host),
         "stale": stale,
         "notes": sorted(entrant.launches.notes),
         "configuration": entrant.launches.configuration,

@@ -26,7 +26,9 @@ REASONS: Mapping[str, Mapping[str, str]] = {
     "rejected": {
         "no_launch": "No Triton kernel ran.",
         "decoy_launch": "The result does not depend on the Triton kernels that ran.",
-        "aten_only": "The Triton kernels only copy values; PyTorch does all arithmetic.",
+        "aten_only": "PyTorch does all of the reference's arithmetic; the Triton kernels copy, or "
+        "add nothing.",
+        "host_arithmetic": "`forward()` reads its inputs' numbers and computes on the host.",
         "copies_only": "The Triton kernels only copy values; the arithmetic was done on the host.",
         "cached_result": "`forward()` keeps results instead of computing them.",
         "output_reused": "A result that was returned before changed in a later call.",

@@ -24,7 +24,7 @@ def _watch_launches(launches: Launches) -> None:
 
     def run(self: Any, *args: Any, grid: Any, warmup: bool, **kwargs: Any) -> Any:
         def launch() -> Any:
-            return original(self, *args, grid=grid, warmup=warmup, **kwargs)
+            return original(self, *args, grid=launches.observed(grid), warmup=warmup, **kwargs)
 
         if warmup:
             return launch()

@@ -5,6 +5,7 @@ Runs in the referee's process, on what crossed over from the candidate's.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import torch
@@ -15,8 +16,12 @@ from kernelllm_jupyter.verify.opponent import Result
 from kernelllm_jupyter.verify.reference import Expectation
 from kernelllm_jupyter.verify.tolerance import compare
 from kernelllm_jupyter.verify.trials import Trial
+from kernelllm_jupyter.verify.workload import contains
 
 __all__ = ["Launching", "Memory", "watch_side_effects"]
+
+#: So many numbers may be read out of tensors whatever the size of the inputs.
+FEW_NUMBERS = 16
 
 
 class Launching:
@@ -26,13 +31,25 @@ class Launching:
         self.only_copies = True
         #: Whether all that the reference returns are values that it was given.
         self.only_moves = True
+        #: Whether PyTorch did, in some trial, all that it does for the reference.
+        self.all_in_pytorch = False
         #: Whether a product was made in TF32 that should not be.
         self.tf32 = False
 
     def compare(
-        self, inputs: list[Any], state: dict[str, torch.Tensor], expectation: Expectation
+        self,
+        inputs: list[Any],
+        state: dict[str, torch.Tensor],
+        expectation: Expectation,
+        result: Result,
     ) -> None:
-        """See whether the problem itself computes anything: a transpose or a gather does not."""
+        """Compare the arithmetic that PyTorch does for the reference and for the candidate.
+
+        A transpose or a gather computes nothing, so there copying is all that can be asked.
+        """
+        if contains(result.work, expectation.work):
+            self.all_in_pytorch = True
+        _refuse_host_arithmetic(inputs, result)
         if self.only_copies and self.only_moves:
             given = [leaf for _, leaf in leaves([inputs, state]) if isinstance(leaf, torch.Tensor)]
             self.only_moves = all(
@@ -46,13 +63,8 @@ class Launching:
         before = findings.launches
         findings.launches = sum(result.launches.values())
         findings.aten = result.aten
-        if before and not result.launches:
-            raise Refusal(
-                "rejected",
-                "cached_result",
-                f"No Triton kernel ran in a later call ({trial.name}): forward() keeps results "
-                "instead of computing them.",
-            )
+        if before:
+            self.expect_launches(trial, result)
         if not result.launches:
             computed = f" ({', '.join(sorted(result.aten))})" if result.aten else ""
             raise Refusal(
@@ -63,9 +75,26 @@ class Launching:
         self.only_copies = self.only_copies and result.only_copies
         self.tf32 = self.tf32 or ("tf32" in result.notes and not allow_tf32)
 
+    def expect_launches(self, trial: Trial, result: Result) -> None:
+        """Raise :class:`Refusal` where none was even tried in a later call."""
+        if not result.launches:
+            raise Refusal(
+                "rejected",
+                "cached_result",
+                f"No Triton kernel ran in a later call ({trial.name}): forward() keeps results "
+                "instead of computing them.",
+            )
+
     def conclude(self, findings: Findings) -> None:
         """Refuse a candidate whose arithmetic is all PyTorch's; else list what still is."""
         aten = ", ".join(sorted(findings.aten))
+        if self.all_in_pytorch:
+            raise Refusal(
+                "rejected",
+                "aten_only",
+                f"PyTorch does all of the reference's arithmetic itself ({aten}); what the Triton "
+                "kernels compute adds nothing to it.",
+            )
         if self.only_copies and aten:
             raise Refusal(
                 "rejected",
@@ -87,6 +116,25 @@ class Launching:
             )
         if aten:
             findings.warn("aten", f"PyTorch still does part of the arithmetic: {aten}.")
+
+
+def _refuse_host_arithmetic(inputs: list[Any], result: Result) -> None:
+    """Reading a scale or some lengths is common; reading the inputs is computing elsewhere."""
+    sizes: Counter[str] = Counter()
+    for _, leaf in leaves(inputs):
+        if isinstance(leaf, torch.Tensor):
+            sizes["float" if leaf.is_floating_point() or leaf.is_complex() else "other"] += (
+                leaf.numel()
+            )
+    kind = "float" if sizes["float"] else "other"
+    read = result.read_by_host.get(kind, 0)
+    if read >= max(FEW_NUMBERS, sizes[kind] / 2):
+        raise Refusal(
+            "rejected",
+            "host_arithmetic",
+            f"forward() reads {read} numbers out of tensors (numpy(), tolist(), item()) to compute "
+            "on the host: let a Triton kernel do it.",
+        )
 
 
 def _holds_values_of(output: torch.Tensor, given: list[torch.Tensor]) -> bool:

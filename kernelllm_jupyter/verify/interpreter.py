@@ -56,6 +56,8 @@ def _watch_launches(launches: Launches) -> None:
     original = tri.GridExecutor.__call__
 
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        self.grid = launches.observed(self.grid)
+        self.pre_run_hooks = [launches.observed(hook) for hook in self.pre_run_hooks]
         return launches.around(
             self.fn.__name__, [*args, *kwargs.values()], lambda: original(self, *args, **kwargs)
         )

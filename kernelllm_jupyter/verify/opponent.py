@@ -43,6 +43,9 @@ class Result:
     launches: dict[str, int]
     only_copies: bool
     aten: dict[str, int]
+    #: What those ATen operators amount to, by kind, and what the host read out of tensors.
+    work: dict[str, int]
+    read_by_host: dict[str, int]
     stale: bool
     notes: tuple[str, ...]
     configuration: str | None
@@ -110,6 +113,8 @@ class Opponent:
                 launches=_tally(header["launches"]),
                 only_copies=bool(header["only_copies"]),
                 aten=_tally(header["aten"]),
+                work=_tally(header["work"]),
+                read_by_host=_tally(header["read_by_host"]),
                 stale=bool(header["stale"]),
                 notes=_words(header["notes"]),
                 configuration=_word_or_none(header["configuration"]),

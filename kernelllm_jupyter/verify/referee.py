@@ -17,7 +17,7 @@ import torch
 
 from kernelllm_jupyter.verify.conduct import Launching, Memory, watch_side_effects
 from kernelllm_jupyter.verify.findings import Findings, Refusal, Say
-from kernelllm_jupyter.verify.nests import identical, leaves
+from kernelllm_jupyter.verify.nests import identical, leaves, mapped
 from kernelllm_jupyter.verify.opponent import Opponent, Result
 from kernelllm_jupyter.verify.outputs import Controls, compare_outputs, passes, telling
 from kernelllm_jupyter.verify.reference import Expectation, Reference, ReferenceFailure
@@ -106,7 +106,7 @@ class Match:
                 self._try_layout(trial)
             else:
                 self._try(trial)
-        self._try_without_launches(trials[0])
+        self._try_without_launches(trials[1])
         self.launching.conclude(self.findings)
         self.controls.conclude(self.findings)
 
@@ -222,7 +222,6 @@ class Match:
             return
         result = self.opponent.finish()
         self.findings.trials += 1
-        self.launching.compare(inputs, state, expectation)
         self.launching.watch(trial, result, self.findings, bool(self.request["allow_tf32"]))
         try:
             compare_outputs(trial, inputs, expectation, result, self.findings, on_gpu=self.on_gpu)
@@ -231,6 +230,7 @@ class Match:
             raise
         watch_side_effects(inputs, state, self.names, expectation, result, self.findings)
         self.memory.remember(expectation, result)
+        self.launching.compare(inputs, state, expectation, result)
         self.controls.try_all(trial, inputs, expectation)
 
     def _drawn(self, trial: Trial) -> tuple[list[Any], State] | None:
@@ -295,16 +295,27 @@ class Match:
             return None
 
     def _try_without_launches(self, trial: Trial) -> None:
-        """With its launches disabled the candidate must not give the right answer any more."""
+        """With its launches disabled the candidate must not give the right answer any more.
+
+        The inputs are those of an earlier trial, so that what is kept by content shows as well.
+        """
         self.say("reference", "")
         inputs, state = self.reference.draw(trial.seed), self.reference.state
         expectation = self.reference.expect(inputs, state, self.training, trial.seed)
+        if not any(
+            isinstance(x, torch.Tensor) and x.numel() for _, x in leaves(expectation.outputs)
+        ):
+            return
         self.say("candidate", "trying without its Triton kernels")
-        self._start(inputs, state, replace(trial, poison_nan=False), launch=False)
-        result = self._discard()
+        result = self._without_launches(inputs, trial)
         if result is None or not passes(expectation, result):
             return
-        if any(isinstance(x, torch.Tensor) and x.numel() for _, x in leaves(expectation.outputs)):
+        self.launching.expect_launches(trial, result)
+        # Scratch that is used again may still hold what the run before left there: other values.
+        self._start(mapped(inputs, _negative), state, trial)
+        self._discard()
+        result = self._without_launches(inputs, trial)
+        if result is not None and passes(expectation, result):
             raise Refusal(
                 "rejected",
                 "decoy_launch",
@@ -312,12 +323,21 @@ class Match:
                 "disabled it is the same.",
             )
 
+    def _without_launches(self, inputs: list[Any], trial: Trial) -> Result | None:
+        trial = replace(trial, poison_nan=False)
+        self._start(inputs, self.reference.state, trial, launch=False)
+        return self._discard()
+
     def _too_late(self, trial: Trial) -> bool:
         """Whether the time that further trials may take is spent; two of its own are made."""
         timeout_s = float(self.request["timeout_s"])
         spent = timeout_s - self.seconds_left()
         enough = self.findings.trials >= 2 if trial.own else True
         return enough and spent > min(0.5 * timeout_s, VARIATIONS_S)
+
+
+def _negative(tensor: torch.Tensor) -> torch.Tensor:
+    return -tensor if tensor.is_floating_point() else tensor
 
 
 def _strides(inputs: list[Any]) -> list[Any]:

@@ -23,6 +23,7 @@ from kernelllm_jupyter.verify.failures import failure_line, failure_text
 from kernelllm_jupyter.verify.nests import copied, mapped
 from kernelllm_jupyter.verify.surroundings import surroundings
 from kernelllm_jupyter.verify.trials import sow
+from kernelllm_jupyter.verify.workload import Workload
 
 __all__ = ["Expectation", "Reference", "ReferenceFailure"]
 
@@ -53,6 +54,8 @@ class Expectation:
     shifted: Any | None
     #: Whether finite inputs became infinite or NaN on the way (looked for in variations only).
     overflowed: bool
+    #: What its ATen operators amount to, by kind.
+    work: dict[str, float]
     inputs_after: list[Any]
     state_after: dict[str, torch.Tensor]
 
@@ -118,7 +121,8 @@ class Reference:
     ) -> Expectation:
         """Run the reference on copies of ``inputs`` with ``state``."""
         overflow = Overflow() if watch_overflow else None
-        with self._blamed("failed in forward()"), overflow or nullcontext():
+        workload = Workload()
+        with self._blamed("failed in forward()"), overflow or nullcontext(), workload:
             used = copied(inputs)
             outputs = self._forward(self.model, used, state, training, seed)
             outputs = copied(outputs)
@@ -133,7 +137,7 @@ class Reference:
             except Exception:
                 exact = shifted = None
         overflowed = overflow is not None and overflow.seen
-        return Expectation(outputs, exact, shifted, overflowed, used, after)
+        return Expectation(outputs, exact, shifted, overflowed, dict(workload.work), used, after)
 
     def outputs(self, inputs: list[Any], training: bool, seed: int) -> Any:
         """The reference's outputs alone."""

@@ -629,7 +629,7 @@ class ModelNew(nn.Module):
         return out
 """,
         "rejected",
-        "copies_only",
+        "host_arithmetic",
     ),
     Case(
         "cached by shape",
