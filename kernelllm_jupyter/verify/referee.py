@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from kernelllm_jupyter.verify.conduct import Launching, Memory, watch_side_effects
+from kernelllm_jupyter.verify.explain import only_store
 from kernelllm_jupyter.verify.findings import Findings, Refusal, Say
 from kernelllm_jupyter.verify.nests import identical, leaves, mapped
 from kernelllm_jupyter.verify.opponent import Opponent, Result
@@ -64,6 +65,8 @@ def judge(
     except ReferenceFailure as failure:
         return {"problem": {"message": str(failure), "line": failure.line}}
     except Refusal as refusal:
+        if refusal.kind == "incorrect" and refusal.line is None:
+            refusal.line = only_store(request["code"])
         kind, reasons = refusal.kind, [refusal.to_json()]
     return {"verdict": kind, "reasons": reasons, **findings.to_json()}
 
