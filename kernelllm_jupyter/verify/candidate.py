@@ -25,6 +25,7 @@ from kernelllm_jupyter.verify.failures import (
     root_cause,
     text_of,
 )
+from kernelllm_jupyter.verify.interpreter_assembly import NotInterpreted
 from kernelllm_jupyter.verify.interpreter_bounds import OutOfBounds
 from kernelllm_jupyter.verify.interpreter_races import DataRace
 from kernelllm_jupyter.verify.nests import leaves
@@ -242,6 +243,9 @@ def _failure(error: BaseException, path: Path) -> dict[str, Any]:
     if isinstance(cause, OutOfBounds):
         message = f"A Triton kernel {cause}"
         return {"kind": "rejected", "code": "out_of_bounds", "message": message, "line": line}
+    if isinstance(cause, NotInterpreted):
+        message = f"This cannot be checked without a GPU: {cause}."
+        return {"kind": "runtime_error", "code": "needs_gpu", "message": message, "line": line}
     if isinstance(cause, DataRace):
         message = f"Data race: {cause}"
         return {"kind": "rejected", "code": "data_race", "message": message, "line": line}

@@ -47,6 +47,8 @@ REASONS: Mapping[str, Mapping[str, str]] = {
     "runtime_error": {
         "exception": "The code raised an exception.",
         "exit": "The code ended its own process through `sys.exit` or an interrupt.",
+        "needs_gpu": "A kernel uses what only a GPU runs (inline assembly, a device library of its "
+        "own): nothing is said against it.",
     },
     "timeout": {"timeout": "The check did not end in its time while the candidate ran."},
     "out_of_memory": {"memory": "The candidate needed more memory than it may have."},

@@ -15,9 +15,10 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.backends.driver import DriverBase
 
-__all__ = ["CAPABILITY", "PROPERTIES", "install"]
+__all__ = ["CAPABILITY", "PROPERTIES", "TARGET", "install"]
 
 CAPABILITY = (9, 0)
+TARGET = GPUTarget("cuda", CAPABILITY[0] * 10 + CAPABILITY[1], 32)
 #: What triton reads of a device, and what the host code of Triton kernels asks it for.
 PROPERTIES = {
     "max_shared_mem": 232448,
@@ -34,7 +35,7 @@ class FakeDriver(DriverBase):  # type: ignore[misc]
     """Answers questions about a device; launches nothing."""
 
     def __init__(self) -> None:
-        self.target = GPUTarget("cuda", CAPABILITY[0] * 10 + CAPABILITY[1], 32)
+        self.target = TARGET
         self.capability = CAPABILITY
         self.properties = dict(PROPERTIES)
         self.utils = SimpleNamespace(get_device_properties=lambda device=0: dict(self.properties))

@@ -14,13 +14,16 @@ import triton.runtime.interpreter as tri
 
 from kernelllm_jupyter.verify import (
     fake_driver,
+    interpreter_assembly,
     interpreter_atomics,
     interpreter_bounds,
     interpreter_dot,
     interpreter_libdevice,
+    interpreter_map,
     interpreter_names,
     interpreter_narrow,
     interpreter_reduce,
+    interpreter_syntax,
     triton_versions,
 )
 from kernelllm_jupyter.verify.audit import Launches
@@ -43,11 +46,14 @@ def install(launches: Launches) -> list[str]:
     take_turns(launches)
     _quick_erf()
     interpreter_names.install()
+    interpreter_syntax.install()
     interpreter_dot.install(launches)
     interpreter_reduce.install()
     added = interpreter_libdevice.install()
     interpreter_narrow.install()
     interpreter_atomics.install()
+    interpreter_assembly.install()
+    interpreter_map.install()
     interpreter_bounds.install()
     return added
 
@@ -57,7 +63,9 @@ def _watch_launches(launches: Launches) -> None:
 
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         self.grid = launches.observed(self.grid)
-        self.pre_run_hooks = [launches.observed(hook) for hook in self.pre_run_hooks]
+        # There are none up to 3.3.
+        hooks = getattr(self, "pre_run_hooks", [])
+        self.pre_run_hooks = [launches.observed(hook) for hook in hooks]
         return launches.around(
             self.fn.__name__, [*args, *kwargs.values()], lambda: original(self, *args, **kwargs)
         )

@@ -14,7 +14,9 @@ from typing import Any
 import numpy
 import triton
 import triton.runtime.interpreter as tri
+from triton.backends.nvidia.compiler import min_dot_size
 
+from kernelllm_jupyter.verify import fake_driver
 from kernelllm_jupyter.verify.audit import Launches
 from kernelllm_jupyter.verify.interpreter_formats import (
     format_of,
@@ -43,6 +45,9 @@ def install(launches: Launches) -> None:
         return _dot(launches, a, b, accumulator, precision.name.lower())
 
     tri.InterpreterBuilder.create_dot = create_dot
+    # The interpreter takes products of any size, a tensor core does not.
+    smallest = min_dot_size(fake_driver.TARGET)
+    tri.interpreter_builder.codegen_fns["min_dot_size"] = smallest
 
 
 def _dot(launches: Launches, a: Any, b: Any, accumulator: Any, precision: str) -> Any:

@@ -19,18 +19,15 @@ import numpy
 import triton.language as tl
 import triton.runtime.interpreter as tri
 
+from kernelllm_jupyter.verify.interpreter_assembly import NotInterpreted
 from kernelllm_jupyter.verify.interpreter_formats import wide_handle
 from kernelllm_jupyter.verify.libdevice_functions import compute, known
 
-__all__ = ["NotInterpreted", "install"]
+__all__ = ["install"]
 
 CUDA = "triton.language.extra.cuda.libdevice"
 OTHERS = ("triton.language.extra.hip.libdevice", "triton.language.extra.libdevice")
 Function = Callable[..., Any]
-
-
-class NotInterpreted(Exception):
-    """A part of Triton that only a GPU can run."""
 
 
 def install() -> list[str]:

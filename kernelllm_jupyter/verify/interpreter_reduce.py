@@ -88,14 +88,17 @@ def _min_max(self: Any, value: Any, val_reduce_op: Any = None, idx_reduce_op: An
 
 def _combine(operation: Any, dtypes: list[Any], left: Arrays, right: Arrays) -> Arrays:
     """The combine function on two lists of equally shaped arrays."""
-    made = operation.combine_fn.fn(
+    made = operation.combine_fn.rewrite()(
         *(_tensor(array, dtype) for array, dtype in zip(left, dtypes, strict=True)),
         *(_tensor(array, dtype) for array, dtype in zip(right, dtypes, strict=True)),
     )
     results = made if isinstance(made, tuple) else (made,)
     arrays = []
-    for result, before in zip(results, left, strict=True):
-        array = result.handle.data if isinstance(result, tl.tensor) else numpy.asarray(result)
+    for result, before, dtype in zip(results, left, dtypes, strict=True):
+        if isinstance(result, tl.tensor):
+            array = tri.interpreter_builder.cast_impl(result.handle, dtype).data
+        else:
+            array = numpy.asarray(result)
         arrays.append(numpy.broadcast_to(array, before.shape).astype(before.dtype))
     return arrays
 
