@@ -12,7 +12,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from kernelllm_jupyter.values import Finding, Interval, Timing, Verdict, VerdictKind
+from kernelllm_jupyter.values import (
+    Compilation,
+    CompiledKernel,
+    Finding,
+    Interval,
+    Timing,
+    Verdict,
+    VerdictKind,
+)
 
 __all__ = [
     "Report",
@@ -74,6 +82,8 @@ def verdict_text(verdict: Verdict, code: str = "") -> str:
     lines += [_finding_text(finding, code) for finding in verdict.reasons]
     if figures := _figures(verdict):
         lines.append(figures)
+    if verdict.compilation is not None:
+        lines += _compilation_text(verdict.compilation)
     lines += [f"Warning: {finding.message}" for finding in verdict.warnings]
     lines += [f"Not checked here: {finding.message}" for finding in verdict.not_made]
     return "\n".join(lines)
@@ -155,6 +165,99 @@ def _figures(verdict: Verdict) -> str:
     return line[:1].upper() + line[1:]
 
 
+# --- what was compiled ---------------------------------------------------------------------------
+
+KERNEL_COLUMNS = ("Kernel", "Registers", "Spills", "Shared memory", "Warps", "Grid")
+#: Autotuned kernels have a row for each configuration; so many are shown.
+ROWS_SHOWN = 12
+
+
+def _compilation_text(compilation: Compilation) -> list[str]:
+    """A table with a heading; empty where nothing was compiled."""
+    if not compilation.kernels:
+        return []
+    rows = [KERNEL_COLUMNS, *(_cells(kernel) for kernel in compilation.kernels[:ROWS_SHOWN])]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [f"{_compiled_for(compilation)}:"]
+    for row in rows:
+        cells = [row[0].ljust(widths[0])]
+        cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        lines.append("  " + "  ".join(cells))
+    return lines + _remarks(compilation)
+
+
+def _compiled_for(compilation: Compilation) -> str:
+    return f"Compiled for {compilation.target}"
+
+
+def _cells(kernel: CompiledKernel) -> tuple[str, ...]:
+    name = f"{kernel.name} ({kernel.configuration})" if kernel.configuration else kernel.name
+    return (name, *_measures(kernel))
+
+
+def _measures(kernel: CompiledKernel) -> tuple[str, ...]:
+    shared = _bytes(kernel.shared_bytes)
+    if kernel.shared_bytes is not None and kernel.shared_limit_bytes is not None:
+        shared += f" of {_bytes(kernel.shared_limit_bytes)}"
+    return (
+        _known(kernel.registers),
+        _bytes(kernel.spill_bytes),
+        shared,
+        _known(kernel.num_warps),
+        _grid(kernel.grid),
+    )
+
+
+def _known(value: int | None) -> str:
+    return "unknown" if value is None else f"{value:,}"
+
+
+def _bytes(count: int | None) -> str:
+    if count is None:
+        return "unknown"
+    return f"{count} B" if count < 1024 else f"{count / 1024:.4g} KB"
+
+
+def _grid(grid: tuple[int, int, int] | None) -> str:
+    if grid is None:
+        return "unknown"
+    sizes = list(grid)
+    while len(sizes) > 1 and sizes[-1] == 1:
+        sizes.pop()
+    return " × ".join(f"{size:,}" for size in sizes)
+
+
+def _remarks(compilation: Compilation) -> list[str]:
+    hidden = len(compilation.kernels) - ROWS_SHOWN
+    more = [f"{hidden} more configurations compile."] if hidden > 0 else []
+    left = compilation.left_out
+    count = [f"{len(left) - 3} more configurations are left out."] if len(left) > 3 else []
+    return more + [f"Left out: {text}" for text in left[:3]] + count
+
+
+def _compilation_html(compilation: Compilation) -> str:
+    if not compilation.kernels:
+        return ""
+    head = "".join(f'<th scope="col">{name}</th>' for name in KERNEL_COLUMNS)
+    body = "".join(_kernel_html(kernel) for kernel in compilation.kernels[:ROWS_SHOWN])
+    remarks = "".join(
+        f'<div class="kllm-note">{html.escape(text)}</div>' for text in _remarks(compilation)
+    )
+    caption = html.escape(_compiled_for(compilation))
+    return (
+        f'<div class="kllm-scroll"><table class="kllm-kernels"><caption>{caption}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{remarks}"
+    )
+
+
+def _kernel_html(kernel: CompiledKernel) -> str:
+    name = html.escape(kernel.name)
+    if kernel.configuration:
+        name += f'<div class="kllm-note">{html.escape(kernel.configuration)}</div>'
+    cells = "".join(f"<td>{html.escape(cell)}</td>" for cell in _measures(kernel))
+    return f'<tr><th scope="row">{name}</th>{cells}</tr>'
+
+
 def _device(name: str | None) -> str:
     return DEVICES.get(name or "", name or "")
 
@@ -201,6 +304,8 @@ def _verdict_html(verdict: Verdict, code: str) -> str:
         parts.append(_finding_html(finding, code))
     if figures := _figures(verdict):
         parts.append(f"<div>{html.escape(figures)}</div>")
+    if verdict.compilation is not None:
+        parts.append(_compilation_html(verdict.compilation))
     parts.append(_list_html("Warning", verdict.warnings))
     parts.append(_list_html("Not checked here", verdict.not_made))
     return "".join(parts) + "</div>"

@@ -262,7 +262,8 @@ def _compile_configurations(bench: Bench) -> None:
                 if isinstance(error, NotCompiled) and not error.skipped:
                     raise
                 failure = failure or error
-                bench.left_out.append(f"{name} ({described(configuration)}): {_briefly(error)}")
+                why = _briefly(error).removeprefix(f"{name} ")
+                bench.left_out.append(f"{name} ({described(configuration)}): {why}")
             finally:
                 bench.configuration = None
         self.nargs = None

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from kernelllm_jupyter.report import Report, excerpt, report_html, report_text, timing_text
-from kernelllm_jupyter.values import Finding, Interval, Timing, Verdict
+from kernelllm_jupyter.values import (
+    Compilation,
+    CompiledKernel,
+    Finding,
+    Interval,
+    Timing,
+    Verdict,
+)
 
 HOSTILE = "<script>alert('x')</script><img src=x onerror=alert(1)>"
 
@@ -16,6 +23,9 @@ def test_text_from_a_candidate_never_becomes_html() -> None:
         not_made=(Finding("n", HOSTILE),),
         device=HOSTILE,
         output=HOSTILE,
+        compilation=Compilation(
+            HOSTILE, (CompiledKernel(HOSTILE, configuration=HOSTILE),), (HOSTILE,)
+        ),
     )
     timing = Timing("not measured", message=HOSTILE)
     shown = report_html(
@@ -70,3 +80,45 @@ def test_a_timing_says_what_it_found_with_its_spread() -> None:
     same = Timing("no difference", eager_ms=1.0, candidate_ms=1.01, speedup=0.99)
     assert "No difference" in timing_text(same)
     assert timing_text(Timing("not measured", "Timing needs a GPU.")) == "Timing needs a GPU."
+
+
+KERNEL = CompiledKernel(
+    "matmul_kernel",
+    line=12,
+    configuration="BLOCK_M=64, num_warps=8",
+    launches=1,
+    grid=(32, 4, 1),
+    num_warps=8,
+    registers=96,
+    stack_bytes=40,
+    spill_bytes=32,
+    shared_bytes=49152,
+    shared_limit_bytes=232448,
+)
+
+
+def test_compiled_kernels_are_shown_with_what_they_take_of_the_target() -> None:
+    left_out = "matmul_kernel (BLOCK_M=256): needs 300,000 bytes"
+    verdict = Verdict("correct", compilation=Compilation("sm_90", (KERNEL,), (left_out,)))
+    report = Report("done", "starter", verdict=verdict)
+    for shown in (report_text(report), report_html(report)):
+        for part in ("sm_90", "matmul_kernel", "BLOCK_M=64", "96", "32 B", "48 KB of 227 KB"):
+            assert part in shown
+        assert "32 × 4" in shown
+        assert f"Left out: {left_out}" in shown
+
+
+def test_what_is_not_known_of_a_kernel_is_no_figure() -> None:
+    verdict = Verdict("correct", compilation=Compilation("sm_90", (CompiledKernel("k"),)))
+    text = report_text(Report("done", "starter", verdict=verdict))
+    assert "unknown" in text
+    assert "None" not in text
+    assert " 0" not in text
+
+
+def test_a_kernel_with_many_configurations_does_not_fill_the_page() -> None:
+    verdict = Verdict("correct", compilation=Compilation("sm_90", (KERNEL,) * 40, ("x",) * 40))
+    text = report_text(Report("done", "starter", verdict=verdict))
+    assert len(text.splitlines()) < 25
+    assert "28 more configurations compile." in text
+    assert "37 more configurations are left out." in text
