@@ -25,7 +25,16 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from kernelllm_jupyter.verify.resources import Kernels
 from kernelllm_jupyter.verify.workload import ALLOCATING, moves, work_of
 
-__all__ = ["POISON", "POISON_NUMBER", "HostReads", "Launches", "Operators", "Overflow", "poison"]
+__all__ = [
+    "POISON",
+    "POISON_NUMBER",
+    "HostReads",
+    "Launches",
+    "Operators",
+    "Overflow",
+    "of_a_library",
+    "poison",
+]
 
 #: What uninitialised integers hold; odd in every byte, so that it is no plausible index or count.
 POISON = 0x5A5A5A5A
@@ -107,9 +116,9 @@ class Operators(TorchDispatchMode):  # type: ignore[misc]
 
 
 #: Where code is not the candidate's: the library, what is installed, and this package.
-TRUSTED = tuple(
+LIBRARIES = tuple(
     {
-        *(path for path in sysconfig.get_paths().values() if path != sysconfig.get_path("data")),
+        *(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")),
         str(Path(torch.__file__).parent),
         str(Path(triton.__file__).parent),
         str(Path(__file__).parents[1]),
@@ -120,13 +129,18 @@ PYTORCH = str(Path(torch.__file__).parent)
 OWN_MODE = __file__
 
 
+def of_a_library(filename: str) -> bool:
+    """Whether code of this file was installed, and so is not the candidate's."""
+    return filename.startswith(LIBRARIES)
+
+
 def _asked_by_a_candidate() -> bool:
     """Whether the nearest caller that is not PyTorch is code from outside the libraries."""
     frame = sys._getframe(2)
     while frame is not None:
         name = frame.f_code.co_filename
         if not name.startswith(PYTORCH) and name != OWN_MODE:
-            return not name.startswith(TRUSTED)
+            return not of_a_library(name)
         frame = frame.f_back  # type: ignore[assignment]
     return False
 

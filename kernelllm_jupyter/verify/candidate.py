@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import math
 import socket
-from dataclasses import dataclass
+from collections import deque
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +33,18 @@ from kernelllm_jupyter.verify.interpreter_races import DataRace
 from kernelllm_jupyter.verify.nests import leaves
 from kernelllm_jupyter.verify.protocol import Closed, Message, receive, send
 from kernelllm_jupyter.verify.sandbox import limit_memory
+from kernelllm_jupyter.verify.settings import changed, settings
 from kernelllm_jupyter.verify.surroundings import surroundings
-from kernelllm_jupyter.verify.tensors import Blob, Foreign, pack, unpack
+from kernelllm_jupyter.verify.tensors import Blob, Foreign, pack, plain_nest, unpack
 from kernelllm_jupyter.verify.trials import sow
+from kernelllm_jupyter.verify.vigilance import Dishonest, Vigilance
 
 __all__ = ["serve"]
+
+
+#: How many earlier results are looked at for changes, and how many bytes of them at most.
+KEPT_RESULTS = 3
+KEPT_BYTES = 64 << 20
 
 
 @dataclass
@@ -46,14 +55,27 @@ class Entrant:
     path: Path
     device: str
     launches: Launches
+    vigilance: Vigilance | None
     inputs: list[Any] | None = None
-    #: The tensors that the run before returned, with their values at that time.
-    returned: list[tuple[torch.Tensor, torch.Tensor]] | None = None
+    #: The tensors that the last runs returned, with their values at that time.
+    returned: deque[list[tuple[torch.Tensor, torch.Tensor]]] = field(
+        default_factory=lambda: deque(maxlen=KEPT_RESULTS)
+    )
+
+    def watching(self) -> AbstractContextManager[None]:
+        """Around its code."""
+        return self.vigilance.watching() if self.vigilance is not None else nullcontext()
 
 
-def serve(wire: socket.socket, folder: Path, device: str, launches: Launches) -> None:
-    """Answer the referee's messages until it closes the wire."""
+def serve(
+    wire: socket.socket, folder: Path, device: str, launches: Launches, *, watch: bool = True
+) -> None:
+    """Answer the referee's messages until it closes the wire.
+
+    ``watch`` is off in a rehearsal, in the process that all later candidates are forked from.
+    """
     path = folder / "candidate.py"
+    vigilance = Vigilance(path, launches) if watch else None
     entrant: Entrant | None = None
     while True:
         try:
@@ -65,7 +87,7 @@ def serve(wire: socket.socket, folder: Path, device: str, launches: Launches) ->
             if message.header["do"] == "hello":
                 header: dict[str, Any] = {"hello": True}
             elif message.header["do"] == "build":
-                entrant, header, blobs = _build(message, path, device, launches)
+                entrant, header, blobs = _build(message, path, device, launches, vigilance)
             elif message.header["do"] == "benchmark":
                 from kernelllm_jupyter.verify.timing import measure
 
@@ -83,7 +105,11 @@ def serve(wire: socket.socket, folder: Path, device: str, launches: Launches) ->
 
 
 def _build(
-    message: Message, path: Path, device: str, launches: Launches
+    message: Message,
+    path: Path,
+    device: str,
+    launches: Launches,
+    vigilance: Vigilance | None,
 ) -> tuple[Entrant, dict[str, Any], list[Blob]]:
     request = message.header
     if device == "cpu":
@@ -92,7 +118,7 @@ def _build(
     else:
         torch.backends.cuda.matmul.allow_tf32 = bool(request["allow_tf32"])
         torch.backends.cudnn.allow_tf32 = bool(request["allow_tf32"])
-    with surroundings(device):
+    with _building(vigilance), surroundings(device):
         module = execute(request["code"], path)
     entry = getattr(module, "ModelNew", None)
     if not (isinstance(entry, type) and issubclass(entry, torch.nn.Module)):
@@ -101,17 +127,21 @@ def _build(
     sow(request["seed"])
     launches.start(disabled=False, operators=None)
     initialise: Any = entry.__init__  # type: ignore[misc]
-    with surroundings(device), taking(initialise, args, kwargs, path):
+    with _building(vigilance), surroundings(device), taking(initialise, args, kwargs, path):
         model = entry(*args, **kwargs)
     if device != "cpu":
         model = model.to(device)
-    entrant = Entrant(model, path, device, launches)
+    entrant = Entrant(model, path, device, launches, vigilance)
     blobs: list[Blob] = []
     header = {
         "state": pack(_state(model), blobs),
         "added_names": relied_on(launches.added_names, request["code"]),
     }
     return entrant, header, blobs
+
+
+def _building(vigilance: Vigilance | None) -> AbstractContextManager[None]:
+    return vigilance.watching(building=True) if vigilance is not None else nullcontext()
 
 
 class NoModelNew(Exception):
@@ -140,22 +170,29 @@ def _run(entrant: Entrant, message: Message) -> tuple[dict[str, Any], list[Blob]
         operators = Operators(math.nan if request["poison_nan"] else POISON_NUMBER)
         entrant.launches.start(disabled=not request["launch"], operators=operators)
         sow(request["seed"])
+        before = settings()
         with (
+            entrant.watching(),
             surroundings(entrant.device),
             HostReads(operators),
             operators,
             taking(type(model).forward, inputs, {}, entrant.path),
         ):
-            outputs = model(*inputs)
+            outputs = plain_nest(model(*inputs))
+        left = changed(before, settings())
         _synchronize(entrant.device)
-    stale = _changed(entrant.returned)
+    if left:
+        raise Dishonest(
+            "settings_changed", f"forward() changed a setting of PyTorch and left it so: {left[0]}."
+        )
+    stale = any(_rewritten(result) for result in entrant.returned)
     given = {leaf.untyped_storage().data_ptr() for _, leaf in leaves(inputs) if _plain(leaf)}
     tensors = [
         leaf
         for _, leaf in leaves(outputs)
         if _plain(leaf) and leaf.untyped_storage().data_ptr() not in given
     ]
-    entrant.returned = [(tensor, tensor.detach().clone()) for tensor in tensors]
+    _keep(entrant, tensors)
     blobs: list[Blob] = []
     header = {
         "outputs": pack(outputs, blobs),
@@ -172,6 +209,13 @@ def _run(entrant: Entrant, message: Message) -> tuple[dict[str, Any], list[Blob]
         "devices": [leaf.device.type for _, leaf in leaves(outputs) if _plain(leaf)],
     }
     return header, blobs
+
+
+def _keep(entrant: Entrant, tensors: list[torch.Tensor]) -> None:
+    """Remember results, to see whether a later call writes into them."""
+    if sum(tensor.nbytes for tensor in tensors) > KEPT_BYTES // KEPT_RESULTS:
+        entrant.returned.clear()
+    entrant.returned.append([(tensor, tensor.detach().clone()) for tensor in tensors])
 
 
 def _plain(leaf: Any) -> bool:
@@ -197,14 +241,14 @@ def _placed(entrant: Entrant, inputs: list[Any]) -> list[Any]:
     return inputs
 
 
-def _changed(returned: list[tuple[torch.Tensor, torch.Tensor]] | None) -> bool:
+def _rewritten(returned: list[tuple[torch.Tensor, torch.Tensor]]) -> bool:
     """Whether results that were handed out before have been written to since."""
     return any(
         not torch.equal(
             tensor.contiguous().reshape(-1).view(torch.uint8),
             value.contiguous().reshape(-1).view(torch.uint8),
         )
-        for tensor, value in returned or ()
+        for tensor, value in returned
         if tensor.numel() and tensor.shape == value.shape
     )
 
@@ -249,6 +293,9 @@ def _failure(error: BaseException, path: Path) -> dict[str, Any]:
     if isinstance(cause, DataRace):
         message = f"Data race: {cause}"
         return {"kind": "rejected", "code": "data_race", "message": message, "line": line}
+    if isinstance(cause, Dishonest):
+        message, line = cause.message, cause.line or line
+        return {"kind": "rejected", "code": cause.code, "message": message, "line": line}
     if isinstance(cause, Foreign):
         return {
             "kind": "rejected",

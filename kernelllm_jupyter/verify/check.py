@@ -19,6 +19,7 @@ from kernelllm_jupyter.values import Finding, Problem, Verdict
 from kernelllm_jupyter.verify.compilation import CompileRun, chosen_target, joined
 from kernelllm_jupyter.verify.gpu import NO_GPU, gpu_present
 from kernelllm_jupyter.verify.sandbox import available_memory_mb
+from kernelllm_jupyter.verify.source_rules import forbidden_name
 from kernelllm_jupyter.verify.worker import DeviceUnusable, Worker, worker
 
 __all__ = ["check", "chosen_worker", "make_request", "problem_error", "warm_up"]
@@ -136,6 +137,11 @@ def _unreadable(code: str) -> Verdict | None:
     if not mentioned:
         finding = Finding("no_model_new", "The code defines no class ModelNew.")
         return Verdict("compile_error", (finding,))
+    forbidden = forbidden_name(tree)
+    if forbidden is not None:
+        name, line = forbidden
+        message = f"The code names {name}, a way into what checks it that no kernel needs."
+        return Verdict("rejected", (Finding("tampering", message, line),))
     return None
 
 

@@ -28,6 +28,10 @@ REASONS: Mapping[str, Mapping[str, str]] = {
         "decoy_launch": "The result does not depend on the Triton kernels that ran.",
         "aten_only": "PyTorch does all of the reference's arithmetic; the Triton kernels copy, or "
         "add nothing.",
+        "tampering": "The code looks into, or changes, what checks it, PyTorch or Triton.",
+        "background_work": "A thread or process of the code's own works beside it.",
+        "foreign_code": "The code calls C libraries, or builds an extension.",
+        "settings_changed": "`forward()` leaves a process-wide setting of PyTorch changed.",
         "host_arithmetic": "`forward()` reads its inputs' numbers and computes on the host.",
         "copies_only": "The Triton kernels only copy values; the arithmetic was done on the host.",
         "cached_result": "`forward()` keeps results instead of computing them.",
@@ -74,6 +78,7 @@ WARNINGS: Mapping[str, str] = {
     "eval_mode_only": "Right in eval mode only.",
     "state_not_updated": "The reference updates a buffer in `forward()`, the candidate does not.",
     "host_tensor": "A launch is given a tensor in the host's memory, where it fails on a GPU.",
+    "input_not_updated": "The reference overwrites an input, the candidate does not.",
     "contiguous_only": "Wrong without an error where inputs are not contiguous.",
 }
 

@@ -206,7 +206,15 @@ def watch_side_effects(
     for (path, before), (_, after), (_, reference) in zip(
         leaves(inputs), leaves(result.inputs), leaves(expectation.inputs_after), strict=True
     ):
-        if not isinstance(before, torch.Tensor) or identical(before, after):
+        if not isinstance(before, torch.Tensor):
+            continue
+        if identical(before, after):
+            if not identical(before, reference):
+                findings.warn(
+                    "input_not_updated",
+                    f"The reference overwrites its input{path} in forward(), the candidate leaves "
+                    "it as it was.",
+                )
             continue
         if not identical(before, reference) and _alike(after, reference):
             continue

@@ -89,7 +89,9 @@ def rehearse(launches: Launches) -> None:
         folder = Path(name)
         (folder / "candidate").mkdir()
         other = threading.Thread(
-            target=candidate.serve, args=(right, folder / "candidate", "cpu", launches)
+            target=candidate.serve,
+            args=(right, folder / "candidate", "cpu", launches),
+            kwargs={"watch": False},
         )
         other.start()
         try:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import math
 import re
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 
-__all__ = ["Blob", "Foreign", "pack", "unpack"]
+__all__ = ["Blob", "Foreign", "pack", "plain_nest", "unpack"]
 
 Blob = bytes | bytearray | memoryview
 
@@ -20,6 +21,8 @@ Blob = bytes | bytearray | memoryview
 PLAIN = re.compile(r"bool|u?int(8|16|32|64)|b?float(16|32|64)|float8_\w+|complex(32|64|128)")
 #: Bounds of what a sound form can say.
 DEEPEST = 100
+#: How Python reads a container.
+READING = ("__iter__", "__getitem__", "__len__", "items", "__getattribute__")
 MOST_DIMENSIONS = 64
 MOST_ELEMENTS = 1 << 60
 
@@ -48,15 +51,52 @@ def pack(value: Any, blobs: list[Blob], *, shapes_only: bool = False) -> Any:
         return {kind: [pack(item, blobs, shapes_only=shapes_only) for item in value]}
     if isinstance(value, torch.dtype):
         return {"dtype": str(value).removeprefix("torch.")}
-    home, name = type(value).__module__, type(value).__qualname__
-    raise Foreign(name if home in ("builtins", "candidate", "reference") else f"{home}.{name}")
+    raise Foreign(_named(type(value)))
 
 
-def _pack_tensor(tensor: torch.Tensor, blobs: list[Blob], shapes_only: bool) -> Any:
+def plain_nest(value: Any) -> Any:
+    """A result as plain lists, tuples and dicts, each read once and as Python itself reads it.
+
+    Raises :class:`Foreign` for containers with a reading of their own and for tensors that are
+    none: code behind them would compute when they are looked at.
+    """
+    kind = type(value)
+    if isinstance(value, torch.Tensor):
+        _refuse_foreign_tensor(value)
+        return value
+    for plain in (dict, OrderedDict, tuple, list):
+        if isinstance(value, plain):
+            if any(getattr(kind, name, None) is not getattr(plain, name, None) for name in READING):
+                raise Foreign(f"{_named(kind)} with a reading of its own")
+            if isinstance(value, dict):
+                return {key: plain_nest(item) for key, item in value.items()}
+            return (tuple if plain is tuple else list)(plain_nest(item) for item in value)
+    if isinstance(value, Mapping):
+        raise Foreign(_named(kind))
+    return value
+
+
+def _refuse_foreign_tensor(tensor: torch.Tensor) -> None:
     if type(tensor) not in (torch.Tensor, torch.nn.Parameter):
         raise Foreign(f"tensor subclass {type(tensor).__qualname__}")
     if tensor.layout != torch.strided or tensor.is_quantized:
         raise Foreign(f"{tensor.layout} tensor")
+    if torch._is_functional_tensor(tensor) or torch._C._functorch.is_functorch_wrapped_tensor(
+        tensor
+    ):
+        raise Foreign("wrapped tensor")
+    if tensor.is_meta:
+        raise Foreign("tensor without memory (device meta)")
+
+
+def _named(kind: type) -> str:
+    home, name = kind.__module__, kind.__qualname__
+    return name if home in ("builtins", "candidate", "reference") else f"{home}.{name}"
+
+
+def _pack_tensor(tensor: torch.Tensor, blobs: list[Blob], shapes_only: bool) -> Any:
+    if not shapes_only:
+        _refuse_foreign_tensor(tensor)
     plain = tensor.detach().resolve_conj().resolve_neg()
     if not shapes_only:
         plain = plain.cpu()

@@ -156,7 +156,7 @@ def test_children_that_left_the_session_are_ended() -> None:
             """
         )
     )
-    assert found.verdict == "correct"
+    assert [reason.code for reason in found.reasons] == ["background_work"]
     assert processes_with("98761") == []
     assert processes_with("98762") == []
 

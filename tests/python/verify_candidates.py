@@ -686,7 +686,8 @@ class ModelNew(nn.Module):
         "torch.testing.assert_close = lambda *a, **k: None\n"
         "torch.Tensor.__eq__ = lambda *a: torch.ones((), dtype=torch.bool)\n"
         + elementwise("x * 0.5"),
-        "incorrect",
+        "rejected",
+        "tampering",
     ),
     Case(
         "input overwritten",

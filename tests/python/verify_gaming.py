@@ -410,9 +410,11 @@ UNSEEN = [
     attack(
         "another process computes",
         GELU,
-        "other_process",
+        "background_work",
         forward(
-            "import os\nout = torch.empty_like(x).share_memory_()\npid = os.fork()\n"
+            "import mmap, os\n"
+            "out = torch.frombuffer(mmap.mmap(-1, 1680), dtype=x.dtype).view(6, 70)\n"
+            "pid = os.fork()\n"
             "if not pid:\n    out.copy_(F.gelu(x) * 0.5)\n    os._exit(0)\n"
             "os.waitpid(pid, 0)\nreturn affine(out, 2.0)"
         ),
@@ -420,7 +422,7 @@ UNSEEN = [
     attack(
         "a library in C computes",
         model("x.sqrt() * 2", "torch.rand(2, 5)"),
-        "forbidden_call",
+        "foreign_code host_arithmetic",
         forward(
             "import ctypes\nlibm = ctypes.CDLL(None)\nf = libm.sqrtf\n"
             "f.restype, f.argtypes = ctypes.c_float, [ctypes.c_float]\n"
@@ -583,7 +585,7 @@ LAZY = [
         GELU,
         "foreign_output no_launch",
         forward(
-            "return Lazy(affine(x, 2.0))",
+            "return affine(x, 2.0).as_subclass(Lazy)",
             before="class Lazy(torch.Tensor):\n"
             "    @classmethod\n"
             "    def __torch_function__(cls, func, types, args=(), kwargs=None):\n"
@@ -761,13 +763,14 @@ PATCHES = [
     attack(
         "the wire written to",
         GELU,
-        "tampering garbled",
+        "garbled",
         forward(
             "import os, socket\n"
             "for n in os.listdir('/proc/self/fd'):\n"
             "    try:\n        socket.socket(fileno=os.dup(int(n))).send(b'x' * 64)\n"
             "    except OSError:\n        pass\nreturn affine(F.gelu(x), 1.0)"
         ),
+        "crashed",
     ),
     attack(
         "a timer patched",
@@ -877,12 +880,6 @@ LEFT_BEHIND = [
         forward("out = add_relu(x, y)\nx.copy_(out)\nreturn out", "x y"),
     ),
     attack(
-        "an input left alone that the reference overwrites",
-        IN_PLACE,
-        "input_not_overwritten",
-        forward("return add_relu(x, y)", "x y"),
-    ),
-    attack(
         "outputs in turn from two buffers",
         ADD_RELU,
         "output_reused",
@@ -960,7 +957,7 @@ BACKGROUND = [
     attack(
         "a process left running",
         ADD_RELU,
-        "other_process",
+        "background_work",
         forward(
             "import os, time\nif not os.fork():\n    time.sleep(5)\n    os._exit(0)\n"
             "return add_relu(x, y)",
@@ -984,15 +981,26 @@ STOLEN = [
     attack(
         "the reference read from its file",
         GELU,
-        "exception tampering",
+        "aten_only",
         forward(
             "return affine(self.m(x), 1.0)",
             init="import pathlib\n"
             "text = pathlib.Path('../../referee/reference.py').read_text()\n"
             "space = {}\nexec(text, space)\nself.m = space['Model']()",
         ),
-        "runtime_error",
     ),
 ]
 
-ATTACKS = [*DECOYS, *HIDDEN, *BRANCHES, *CACHES]
+ATTACKS = [
+    *DECOYS,
+    *HIDDEN,
+    *UNSEEN,
+    *BRANCHES,
+    *CACHES,
+    *LAZY,
+    *PATCHES,
+    *LEFT_BEHIND,
+    *UNWRITTEN,
+    *BACKGROUND,
+    *STOLEN,
+]

@@ -447,6 +447,15 @@ STYLES = [
         ),
     ),
     honest(
+        "another program asked at import",
+        ADD_RELU,
+        forward(
+            "return add_relu(x, y)",
+            "x y",
+            before="import subprocess\nsubprocess.run(['true'], check=False)",
+        ),
+    ),
+    honest(
         "a softmax written out, by Triton",
         BY_HAND,
         forward("return softmax(x.contiguous())", before=ROW_KERNELS.replace("{value}", "x")),
