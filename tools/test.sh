@@ -13,7 +13,7 @@ lint() {
   jlpm lint:check
 }
 typescript() { jlpm test; }
-python_tests() { pytest tests/python; }
+python_tests() { pytest tests/python tests/verification; }
 browser() {
   if ! command -v "${CHROMIUM:-chromium}" >/dev/null; then
     if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then

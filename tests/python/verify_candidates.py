@@ -1,5 +1,6 @@
 """References with right and wrong candidates for the checker's tests: source text only.
 
+The examples that several tests take apart; the corpus is in ``tests/verification``.
 A case is a reference, a candidate and what the check must say. Right ones are written as people
 and models write them; wrong ones each carry one known kind of mistake or of cheating.
 """
@@ -447,6 +448,21 @@ RIGHT = [
     Case("a dict", NAMED, NAMED_KERNEL),
     Case("relu of uniform inputs", RELU_OF_RAND, elementwise("tl.maximum(x, 0.0)")),
 ]
+
+#: A function of its own, for modules that do more than it.
+RELU = """
+@triton.jit
+def relu_kernel(x_ptr, out_ptr, n, BLOCK: tl.constexpr):
+    offsets = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    x = tl.load(x_ptr + offsets, mask=offsets < n)
+    tl.store(out_ptr + offsets, tl.maximum(x, 0.0), mask=offsets < n)
+
+def relu(x):
+    x = x.contiguous()
+    out = torch.empty_like(x)
+    relu_kernel[(triton.cdiv(x.numel(), 1024),)](x, out, x.numel(), BLOCK=1024)
+    return out
+"""
 
 #: A launch that nothing depends on.
 DECOY = """

@@ -1,0 +1,20 @@
+# expect: correct
+import torch
+import torch.nn as nn
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def add_clamp(x_ptr, y_ptr, o_ptr, n, BLOCK: tl.constexpr):
+    i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    s = tl.load(x_ptr + i, mask=i < n) + tl.load(y_ptr + i, mask=i < n)
+    tl.store(o_ptr + i, tl.maximum(s, 0.0), mask=i < n)
+
+
+class ModelNew(nn.Module):
+    def forward(self, x, y):
+        x = x.contiguous()
+        out = torch.empty_like(x)
+        add_clamp[(triton.cdiv(x.numel(), 64),)](x, y.contiguous(), out, x.numel(), BLOCK=64)
+        return out

@@ -1,0 +1,13 @@
+import torch
+import torch.nn as nn
+
+
+class Model(nn.Module):
+    def forward(self, x):
+        return torch.pow(x,1.7)
+
+def get_inputs():
+    return [torch.rand(6, 70)]
+
+def get_init_inputs():
+    return []

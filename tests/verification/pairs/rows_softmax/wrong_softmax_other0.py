@@ -1,0 +1,27 @@
+# expect: incorrect
+import torch
+import torch.nn as nn
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def multiply(a, b):
+    return a * b
+
+@triton.jit
+def row_kernel(x_ptr, out_ptr, n, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    offsets = tl.arange(0, BLOCK)
+    mask = offsets < n
+    x = tl.load(x_ptr + row * n + offsets, mask=mask, other=0.0)
+    e=tl.exp(x-tl.max(x,axis=0))
+    r=e/tl.sum(e,axis=0)
+    tl.store(out_ptr + row * n + offsets, r, mask=mask)
+
+class ModelNew(nn.Module):
+    def forward(self, x):
+        out = torch.empty(x.shape, device=x.device, dtype=x.dtype)
+        n = x.shape[-1]
+        row_kernel[(x.numel() // n,)](x, out, n, BLOCK=triton.next_power_of_2(n))
+        return out
