@@ -43,6 +43,7 @@ __all__ = [
     "Interval",
     "Problem",
     "Sampling",
+    "Sizes",
     "Timing",
     "Translation",
     "Verdict",
@@ -201,6 +202,22 @@ class Compilation:
 
 
 @dataclass(frozen=True)
+class Sizes:
+    """The tensors on which a verdict was made, as ``float32[64, 128]``.
+
+    ``reduced_from`` is what the problem's own would have been, where they were too large for
+    Triton's interpreter, and None where they were not reduced.
+    """
+
+    inputs: tuple[str, ...]
+    reduced_from: tuple[str, ...] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        reduced = list(self.reduced_from) if self.reduced_from is not None else None
+        return {"inputs": list(self.inputs), "reduced_from": reduced}
+
+
+@dataclass(frozen=True)
 class Verdict:
     """What a check found. ``correct`` is a claim that the project stands behind.
 
@@ -208,7 +225,8 @@ class Verdict:
     problem's own inputs; ``not_made`` lists checks that this device or version could not make;
     ``aten`` counts the ATen operators that still did arithmetic inside the candidate;
     ``output`` is what the candidate printed (bounded); ``compilation`` is what its Triton kernels
-    take of the GPU, where they were compiled for one.
+    take of the GPU, where they were compiled for one; ``sizes`` says at which shapes it was
+    checked and ``costs_ms`` what each point of the check took.
     """
 
     verdict: VerdictKind
@@ -226,6 +244,8 @@ class Verdict:
     output: str = ""
     sandbox: tuple[str, ...] = ()
     compilation: Compilation | None = None
+    sizes: Sizes | None = None
+    costs_ms: dict[str, float] = field(default_factory=dict)
 
     @property
     def correct(self) -> bool:
@@ -249,6 +269,8 @@ class Verdict:
             "output": self.output,
             "sandbox": list(self.sandbox),
             "compilation": self.compilation.to_json() if self.compilation else None,
+            "sizes": self.sizes.to_json() if self.sizes else None,
+            "costs_ms": dict(self.costs_ms),
         }
 
 

@@ -12,6 +12,7 @@ from collections import deque
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -51,6 +52,7 @@ KEPT_BYTES = 64 << 20
 class Entrant:
     """A built candidate, and what must survive from one run to the next."""
 
+    module: ModuleType
     model: torch.nn.Module
     path: Path
     device: str
@@ -87,7 +89,8 @@ def serve(
             if message.header["do"] == "hello":
                 header: dict[str, Any] = {"hello": True}
             elif message.header["do"] == "build":
-                entrant, header, blobs = _build(message, path, device, launches, vigilance)
+                module = entrant.module if entrant and message.header["again"] else None
+                entrant, header, blobs = _build(message, path, device, launches, vigilance, module)
             elif message.header["do"] == "benchmark":
                 from kernelllm_jupyter.verify.timing import measure
 
@@ -110,16 +113,18 @@ def _build(
     device: str,
     launches: Launches,
     vigilance: Vigilance | None,
+    module: ModuleType | None,
 ) -> tuple[Entrant, dict[str, Any], list[Blob]]:
     request = message.header
     if device == "cpu":
         if request["memory_mb"] is not None:
             limit_memory(int(request["memory_mb"]))
-    else:
-        torch.backends.cuda.matmul.allow_tf32 = bool(request["allow_tf32"])
-        torch.backends.cudnn.allow_tf32 = bool(request["allow_tf32"])
-    with _building(vigilance), surroundings(device):
-        module = execute(request["code"], path)
+    elif request["allow_tf32"]:
+        torch.backends.cuda.matmul.allow_tf32 = True
+        torch.backends.cudnn.allow_tf32 = True
+    if module is None:
+        with _building(vigilance), surroundings(device):
+            module = execute(request["code"], path)
     entry = getattr(module, "ModelNew", None)
     if not (isinstance(entry, type) and issubclass(entry, torch.nn.Module)):
         raise NoModelNew("The code defines no class ModelNew that derives from torch.nn.Module.")
@@ -131,7 +136,7 @@ def _build(
         model = entry(*args, **kwargs)
     if device != "cpu":
         model = model.to(device)
-    entrant = Entrant(model, path, device, launches, vigilance)
+    entrant = Entrant(module, model, path, device, launches, vigilance)
     blobs: list[Blob] = []
     header = {
         "state": pack(_state(model), blobs),

@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from kernelllm_jupyter.errors import KernelLLMError, ProblemError, UsageError
-from kernelllm_jupyter.values import Finding, Problem, Verdict
+from kernelllm_jupyter.values import Finding, Problem, Sizes, Verdict
 from kernelllm_jupyter.verify.compilation import CompileRun, chosen_target, joined
 from kernelllm_jupyter.verify.gpu import NO_GPU, gpu_present
 from kernelllm_jupyter.verify.sandbox import available_memory_mb
@@ -214,7 +214,16 @@ def _verdict(
         aten=final.get("aten", {}),
         output=answer["output"],
         sandbox=tuple(answer["sandbox"]),
+        sizes=_sizes(final.get("sizes")),
+        costs_ms=final.get("costs_ms", {}),
     )
+
+
+def _sizes(found: dict[str, Any] | None) -> Sizes | None:
+    if found is None:
+        return None
+    reduced = found["reduced_from"]
+    return Sizes(tuple(found["inputs"]), tuple(reduced) if reduced is not None else None)
 
 
 def _findings(found: Any) -> tuple[Finding, ...]:

@@ -54,7 +54,10 @@ REASONS: Mapping[str, Mapping[str, str]] = {
         "needs_gpu": "A kernel uses what only a GPU runs (inline assembly, a device library of its "
         "own): nothing is said against it.",
     },
-    "timeout": {"timeout": "The check did not end in its time while the candidate ran."},
+    "timeout": {
+        "timeout": "The check did not end in its time while the candidate ran.",
+        "too_large_here": "Written for one size, which is too large for the interpreter.",
+    },
     "out_of_memory": {"memory": "The candidate needed more memory than it may have."},
     "crashed": {
         "exit": "The candidate's process ended itself.",
@@ -71,7 +74,7 @@ WARNINGS: Mapping[str, str] = {
     "imprecise": "Outside the error budget on a variation, within `assert_close`'s defaults.",
     "weak_problem": "Zeros, a constant or the input itself would have passed as well.",
     "aten": "PyTorch still does part of the arithmetic.",
-    "tf32": "A float32 `tl.dot` multiplies in TF32, which does not show in the result.",
+    "tf32": "A float32 `tl.dot` multiplies in TF32, which is allowed or does not show.",
     "missing_names": "The code uses names that this torch or triton no longer has; the check put "
     "them back.",
     "eval_mode": "Checked in eval mode: in training mode the module draws random numbers.",
@@ -80,6 +83,10 @@ WARNINGS: Mapping[str, str] = {
     "host_tensor": "A launch is given a tensor in the host's memory, where it fails on a GPU.",
     "input_not_updated": "The reference overwrites an input, the candidate does not.",
     "contiguous_only": "Wrong without an error where inputs are not contiguous.",
+    "single_shape": "Tied to the problem's own shape: it fails or is wrong at others.",
+    "wrong_at_other_sizes": "Wrong without an error at other shapes than the problem's own.",
+    "reduced_size": "Checked at a smaller size, the problem's own being too large for the "
+    "interpreter.",
 }
 
 #: What could not be checked here.
@@ -89,6 +96,7 @@ NOT_MADE: Mapping[str, str] = {
     "races": "Races between programs are looked for in the interpreter only.",
     "out_of_bounds": "Accesses out of bounds are tracked in the interpreter only.",
     "weights": "Weights could not be matched with the reference's, so they were not varied.",
+    "sizes": "Other sizes were not tried.",
     "variations": "Runs took too long for further variations.",
 }
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,11 +43,23 @@ class Findings:
     aten: dict[str, int] = field(default_factory=dict)
     warnings: list[dict[str, Any]] = field(default_factory=list)
     not_made: list[dict[str, Any]] = field(default_factory=list)
+    #: At which sizes the verdict was made (see ``Verdict.sizes``).
+    sizes: dict[str, Any] | None = None
+    #: Milliseconds spent on each point of the check.
+    costs_ms: dict[str, float] = field(default_factory=dict)
 
     def warn(self, code: str, message: str) -> None:
         """Add a warning; the first of each code is kept."""
-        if not any(found["code"] == code for found in self.warnings):
+        if not self.warned(code):
             self.warnings.append({"code": code, "message": message})
+
+    def warned(self, code: str) -> bool:
+        """Whether there is a warning of this code."""
+        return any(found["code"] == code for found in self.warnings)
+
+    def unwarn(self, code: str) -> None:
+        """Take a warning back that turned out not to hold."""
+        self.warnings = [found for found in self.warnings if found["code"] != code]
 
     def skip(self, code: str, message: str) -> None:
         """Note a check that was not made."""
@@ -58,6 +72,16 @@ class Findings:
             self.worst_ratio = comparison.ratio
             self.max_abs_error = comparison.error
             self.error_budget = comparison.budget
+
+    @contextmanager
+    def timed(self, point: str) -> Iterator[None]:
+        """Add the time that passes to what ``point`` cost."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            spent = (time.perf_counter() - started) * 1e3
+            self.costs_ms[point] = self.costs_ms.get(point, 0.0) + spent
 
     def forget_errors(self) -> None:
         """Start anew, after a trial that turned out not to count."""
@@ -73,4 +97,6 @@ class Findings:
             "error_budget": self.error_budget,
             "launches": self.launches,
             "aten": self.aten,
+            "sizes": self.sizes,
+            "costs_ms": {name: round(spent, 3) for name, spent in self.costs_ms.items()},
         }

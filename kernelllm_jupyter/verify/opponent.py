@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import socket
+import time
 from dataclasses import dataclass
+from select import select
 from typing import Any
 
 import torch
@@ -57,12 +59,18 @@ class Opponent:
 
     def __init__(self, wire: socket.socket):
         self.wire = wire
+        #: Until when (``time.monotonic``) answers are waited for; None leaves it to the server.
+        self.deadline: float | None = None
 
-    def build(self, arguments: Any, request: dict[str, Any]) -> Built:
-        """Have ``ModelNew`` built; raises ``Foreign`` where the arguments cannot cross over."""
+    def build(self, arguments: Any, request: dict[str, Any], *, again: bool = False) -> Built:
+        """Have ``ModelNew`` built; raises ``Foreign`` where the arguments cannot cross over.
+
+        ``again`` builds another one from the module that was executed before.
+        """
         blobs: list[Blob] = []
         header = {
             "do": "build",
+            "again": again,
             "init": pack(arguments, blobs),
             **{name: request[name] for name in ("code", "seed", "memory_mb", "allow_tf32")},
         }
@@ -141,6 +149,10 @@ class Opponent:
             raise _gone() from None
 
     def _receive(self) -> Message:
+        if self.deadline is not None:
+            left = max(0.0, self.deadline - time.monotonic())
+            if not select([self.wire], [], [], left)[0]:
+                raise Refusal("timeout", "timeout", "It did not finish in time.")
         try:
             return receive(self.wire)
         except Closed:

@@ -5,6 +5,7 @@ Runs in the referee's process.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from kernelllm_jupyter.verify.findings import Findings, Refusal
 from kernelllm_jupyter.verify.nests import aligned, leaves, structure
 from kernelllm_jupyter.verify.opponent import Result
 from kernelllm_jupyter.verify.reference import Expectation
-from kernelllm_jupyter.verify.tolerance import compare, relative_distance
+from kernelllm_jupyter.verify.tolerance import Comparison, compare, relative_distance
 from kernelllm_jupyter.verify.trials import Trial
 
 __all__ = ["Controls", "compare_outputs", "passes", "telling"]
@@ -27,8 +28,6 @@ ILL_CONDITIONED = {
     torch.float16: 0.1,
     torch.bfloat16: 0.3,
 }
-#: An error below this part of an output's largest value looks like a product in TF32.
-TF32_LOOKS = 4e-3
 
 
 def compare_outputs(
@@ -47,12 +46,16 @@ def compare_outputs(
         _compare_devices(expected, result)
     exact, shifted = aligned(expectation.exact, expected), aligned(expectation.shifted, expected)
     got = list(leaves(result.outputs))
-    for (path, have), want, true, moved in zip(got, expected, exact, shifted, strict=True):
+    for number, ((path, have), want, true, moved) in enumerate(
+        zip(got, expected, exact, shifted, strict=True)
+    ):
         if not isinstance(want, torch.Tensor):
             _compare_plain(path, want, have)
             continue
         have = have.to(want.device)
         comparison = compare(have, want, true, moved, loose=not trial.own)
+        if comparison.outcome != "same" and "tf32" in result.notes:
+            comparison = _in_tf32(number, trial, expectation, comparison, have, want, findings)
         if trial.own:
             findings.measure(comparison)
         if comparison.outcome == "near":
@@ -66,14 +69,40 @@ def compare_outputs(
             if result.configuration:
                 name += f", with {result.configuration}"
             message = account(f"output{path}", name, comparison, have, want, inputs)
-            if "tf32" in result.notes and _looks_like_tf32(comparison.error, want):
-                raise Refusal(
-                    "incorrect",
-                    "tf32",
-                    f"{message} tl.dot multiplied float32 in TF32: pass input_precision='ieee', "
-                    "or check with --allow-tf32.",
+            if comparison.code == "tf32":
+                message += (
+                    " It is what tl.dot in TF32 gives, its default for float32: pass "
+                    "input_precision='ieee', or check with --allow-tf32."
                 )
             raise Refusal("incorrect", comparison.code, message)
+
+
+def _in_tf32(
+    number: int,
+    trial: Trial,
+    expectation: Expectation,
+    found: Comparison,
+    have: torch.Tensor,
+    want: torch.Tensor,
+    findings: Findings,
+) -> Comparison:
+    """The comparison where the candidate multiplied in TF32: allowed, named, or wrong anyway."""
+    expected = [leaf for _, leaf in leaves(expectation.outputs)]
+    true, moved = (
+        aligned(value, expected)[number] for value in (expectation.exact, expectation.shifted)
+    )
+    for every in (False, True):
+        rounded = aligned(expectation.tf32(every), expected)[number]
+        if rounded is None:
+            continue
+        wider = compare(have, want, true, moved, loose=not trial.own, tf32=rounded)
+        if wider.outcome != "same":
+            continue
+        if every:
+            return replace(found, code="tf32")
+        findings.warn("tf32", "Products are in TF32, as PyTorch's settings or the user allow.")
+        return wider
+    return found
 
 
 def _compare_structure(expected: Any, got: Any) -> None:
@@ -110,22 +139,13 @@ def _compare_plain(path: str, want: Any, have: Any) -> None:
     )
 
 
-def _looks_like_tf32(error: float | None, want: torch.Tensor) -> bool:
-    return error is not None and error <= TF32_LOOKS * float(want.abs().max())
-
-
-def passes(expectation: Expectation, result: Result) -> bool:
-    """Whether a result is right, on the problem's own terms."""
-    if structure(expectation.outputs) != structure(result.outputs):
+def passes(trial: Trial, expectation: Expectation, result: Result) -> bool:
+    """Whether a result is right, by the terms of its trial."""
+    try:
+        compare_outputs(trial, [], expectation, result, Findings(), on_gpu=False)
+    except Refusal:
         return False
-    expected = [leaf for _, leaf in leaves(expectation.outputs)]
-    exact, shifted = aligned(expectation.exact, expected), aligned(expectation.shifted, expected)
-    got = [leaf for _, leaf in leaves(result.outputs)]
-    return all(
-        compare(have.to(want.device), want, true, moved, loose=False).outcome != "different"
-        for have, want, true, moved in zip(got, expected, exact, shifted, strict=True)
-        if isinstance(want, torch.Tensor)
-    )
+    return True
 
 
 def telling(expectation: Expectation) -> bool:

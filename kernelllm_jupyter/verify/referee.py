@@ -1,22 +1,19 @@
-"""The referee: runs the reference, sends the candidate what to run on, and decides.
+"""One candidate against one reference at one size: the order of its trials.
 
-Runs in a process that the candidate's code never enters; what crosses over is raw bytes. The
-order of a check is here; what each point of DESIGN.md's "what correct means" asks is in
-``outputs`` and ``conduct``.
+Runs in the referee's process, which the candidate's code never enters; what crosses over is raw
+bytes. What each point of DESIGN.md's "what correct means" asks is in ``outputs`` and ``conduct``;
+at which sizes a match is played is in ``course``.
 """
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from kernelllm_jupyter.verify.conduct import Launching, Memory, watch_side_effects
-from kernelllm_jupyter.verify.explain import only_store
 from kernelllm_jupyter.verify.findings import Findings, Refusal, Say
 from kernelllm_jupyter.verify.nests import identical, leaves, mapped
 from kernelllm_jupyter.verify.opponent import Opponent, Result
@@ -25,7 +22,7 @@ from kernelllm_jupyter.verify.reference import Expectation, Reference, Reference
 from kernelllm_jupyter.verify.tensors import Foreign
 from kernelllm_jupyter.verify.trials import Trial, plan, varied_state
 
-__all__ = ["judge"]
+__all__ = ["Match"]
 
 #: Variations stop when a check has taken this long: large inputs in the interpreter.
 VARIATIONS_S = 10.0
@@ -45,32 +42,6 @@ NOT_MADE = {
 State = dict[str, torch.Tensor]
 
 
-def judge(
-    wire: socket.socket,
-    request: dict[str, Any],
-    blobs: list[bytearray],
-    folder: Path,
-    device: str,
-    say: Say,
-    seconds_left: Callable[[], float],
-) -> dict[str, Any]:
-    """The verdict as JSON, or ``{"problem": …}`` where the reference itself fails."""
-    findings = Findings()
-    reasons: list[dict[str, Any]] = []
-    kind = "correct"
-    try:
-        say("reference", "running the reference")
-        reference = Reference(request, blobs, folder, device)
-        Match(Opponent(wire), request, reference, say, seconds_left, findings).play()
-    except ReferenceFailure as failure:
-        return {"problem": {"message": str(failure), "line": failure.line}}
-    except Refusal as refusal:
-        if refusal.kind == "incorrect" and refusal.line is None:
-            refusal.line = only_store(request["code"])
-        kind, reasons = refusal.kind, [refusal.to_json()]
-    return {"verdict": kind, "reasons": reasons, **findings.to_json()}
-
-
 class Match:
     """One candidate against one reference."""
 
@@ -82,43 +53,72 @@ class Match:
         say: Say,
         seconds_left: Callable[[], float],
         findings: Findings,
+        again: bool,
     ):
         self.opponent, self.request, self.reference = opponent, request, reference
         self.say, self.seconds_left, self.findings = say, seconds_left, findings
         self.on_gpu = reference.device != "cpu"
         self.training = reference.training
         self.eval_differs = False
+        #: Whether the candidate's module was executed before, for a match at another size.
+        self.again = again
+        #: The problem's inputs as they were drawn first.
+        self.inputs: list[Any] = []
         #: Which of the candidate's tensors stands for which of the reference's.
         self.names: dict[str, str] = {}
         self.launching, self.memory, self.controls = Launching(), Memory(), Controls()
 
-    def play(self) -> None:
-        """Raise :class:`Refusal` or :class:`ReferenceFailure`, or return: then it is correct."""
+    def play(self, *, brief: bool = False) -> None:
+        """Raise :class:`Refusal` or :class:`ReferenceFailure`, or return: then it is correct.
+
+        ``brief`` leaves the variations out.
+        """
         for code, message in NOT_MADE["gpu" if self.on_gpu else "cpu"].items():
             self.findings.skip(code, message)
-        self._build()
+        timed = self.findings.timed
+        with timed("build"):
+            self.build()
         self.say("reference", "")
-        trials = plan(self.reference.seed)
-        self._settle_mode(self.reference.draw(trials[0].seed))
-        self._try_first(trials[0])
+        first, second = (self.reference.draw(self.reference.seed + n) for n in (0, 1))
+        self.inputs = first
+        trials = plan(self.reference.seed, first, second)
+        if brief:
+            self.findings.skip("variations", "Runs take too long for further variations.")
+            trials = [trial for trial in trials if trial.own]
+        with timed("mode"):
+            self._settle_mode(first)
+        with timed("own_inputs"):
+            self._try_first(trials[0])
         for trial in trials[1:]:
             if self._too_late(trial):
                 self.findings.skip("variations", "Runs take too long for further variations.")
                 break
-            if trial.layout:
-                self._try_layout(trial)
-            else:
-                self._try(trial)
-        self._try_without_launches(trials[1])
+            with timed(_point(trial)):
+                if trial.layout:
+                    self._try_layout(trial)
+                else:
+                    self._try(trial)
+        with timed("without_launches"):
+            self._try_without_launches(trials[1])
         self.launching.conclude(self.findings)
         self.controls.conclude(self.findings)
 
+    def glance(self, name: str, training: bool | None = None) -> bool:
+        """One trial alone. Returns whether it was made: not where it says nothing."""
+        if training is not None:
+            self.training = training
+        self.build()
+        trial = Trial(name, self.reference.seed + 30, own=False)
+        self.inputs = self.reference.draw(trial.seed)
+        return self._try(trial)
+
     # --- building -----------------------------------------------------------------------------
 
-    def _build(self) -> None:
+    def build(self) -> None:
+        """Have ``ModelNew`` built with the reference's arguments, and match its weights."""
         self.say("candidate", "building the candidate")
         try:
-            built = self.opponent.build(self.reference.init, self.request)
+            built = self.opponent.build(self.reference.init, self.request, again=self.again)
         except Foreign as error:
             raise _cannot_cross("get_init_inputs()", error) from None
         if built.added_names:
@@ -180,6 +180,8 @@ class Match:
 
     def _try_layout(self, trial: Trial) -> None:
         """Refusing inputs that are not contiguous is fine; a wrong result without a word is not."""
+        if self.findings.warned("contiguous_only"):
+            return
         before = self.reference.draw(trial.seed)
         drawn = self._drawn(trial)
         if drawn is None or _strides(drawn[0]) == _strides(before):
@@ -193,7 +195,7 @@ class Match:
         if result is None or expectation is None:
             return
         self.findings.trials += 1
-        if not passes(expectation, result):
+        if not passes(trial, expectation, result):
             self.findings.warn(
                 "contiguous_only",
                 "For inputs that are not contiguous in memory the result is wrong without an "
@@ -211,10 +213,11 @@ class Match:
             )
         return refusal
 
-    def _try(self, trial: Trial) -> None:
+    def _try(self, trial: Trial) -> bool:
+        """One run that has to be right; False where the trial is none for this problem."""
         drawn = self._drawn(trial)
         if drawn is None:
-            return
+            return False
         inputs, state = drawn
         self.say("candidate", f"trying {trial.name}")
         self._start(inputs, state, trial)
@@ -222,7 +225,7 @@ class Match:
         self.say("candidate", "")
         if expectation is None:
             self._discard()
-            return
+            return False
         result = self.opponent.finish()
         self.findings.trials += 1
         self.launching.watch(trial, result, self.findings, bool(self.request["allow_tf32"]))
@@ -235,17 +238,17 @@ class Match:
         self.memory.remember(expectation, result)
         self.launching.compare(inputs, state, expectation, result)
         self.controls.try_all(trial, inputs, expectation)
+        return True
 
     def _drawn(self, trial: Trial) -> tuple[list[Any], State] | None:
         """Inputs and weights of a trial; None where this problem has nothing to vary."""
         self.say("reference", "")
         inputs = self.reference.draw(trial.seed)
         if trial.change is not None:
-            if not any(
-                isinstance(x, torch.Tensor) and x.is_floating_point() for _, x in leaves(inputs)
-            ):
+            changed = trial.change(inputs)
+            if changed is None:
                 return None
-            inputs = trial.change(inputs)
+            inputs = changed
         if not trial.weights_varied:
             return inputs, self.reference.state
         parameters = {name for name, _ in self.reference.model.named_parameters()}
@@ -311,14 +314,14 @@ class Match:
             return
         self.say("candidate", "trying without its Triton kernels")
         result = self._without_launches(inputs, trial)
-        if result is None or not passes(expectation, result):
+        if result is None or not passes(trial, expectation, result):
             return
         self.launching.expect_launches(trial, result)
         # Scratch that is used again may still hold what the run before left there: other values.
         self._start(mapped(inputs, _negative), state, trial)
         self._discard()
         result = self._without_launches(inputs, trial)
-        if result is not None and passes(expectation, result):
+        if result is not None and passes(trial, expectation, result):
             raise Refusal(
                 "rejected",
                 "decoy_launch",
@@ -341,6 +344,15 @@ class Match:
 
 def _negative(tensor: torch.Tensor) -> torch.Tensor:
     return -tensor if tensor.is_floating_point() else tensor
+
+
+def _point(trial: Trial) -> str:
+    """Under which name a trial's cost is counted."""
+    if trial.own:
+        return "own_inputs"
+    if trial.layout:
+        return "layouts"
+    return "other_weights" if trial.weights_varied else "variations"
 
 
 def _strides(inputs: list[Any]) -> list[Any]:

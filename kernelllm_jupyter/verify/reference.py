@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from kernelllm_jupyter.verify.audit import Overflow
 from kernelllm_jupyter.verify.child import constructor_arguments, execute
@@ -25,11 +26,36 @@ from kernelllm_jupyter.verify.surroundings import surroundings
 from kernelllm_jupyter.verify.trials import sow
 from kernelllm_jupyter.verify.workload import Workload
 
-__all__ = ["Expectation", "Reference", "ReferenceFailure"]
+__all__ = ["Expectation", "Reference", "ReferenceFailure", "live_values"]
 
 T = TypeVar("T")
 ROUNDING = torch.finfo(torch.float32).eps / 2
-LOWER = (torch.float32, torch.float16, torch.bfloat16)
+#: The bits of a float32 that TF32 keeps. Tensor cores ignore the others, which rounds to zero.
+TF32_BITS = -1 << 13
+#: ATen operators that a GPU may compute in TF32, by the setting of PyTorch that allows it.
+PRODUCTS = frozenset(
+    (
+        "mm",
+        "addmm",
+        "bmm",
+        "baddbmm",
+        "addbmm",
+        "mv",
+        "addmv",
+        "dot",
+        "vdot",
+        "_scaled_dot_product_flash_attention_for_cpu",
+        "_scaled_dot_product_attention_math",
+    )
+)
+CONVOLUTIONS = frozenset(("convolution", "_convolution", "convolution_overrideable"))
+LOWER = (
+    torch.float32,
+    torch.float16,
+    torch.bfloat16,
+    torch.float8_e4m3fn,
+    torch.float8_e5m2,
+)
 
 
 class ReferenceFailure(Exception):
@@ -52,6 +78,9 @@ class Expectation:
     outputs: Any
     exact: Any | None
     shifted: Any | None
+    #: The exact result with the operands of products rounded to TF32, computed when it is asked
+    #: for: all products, or only those for which TF32 is allowed.
+    tf32: Callable[[bool], Any]
     #: Whether finite inputs became infinite or NaN on the way (looked for in variations only).
     overflowed: bool
     #: What its ATen operators amount to, by kind.
@@ -67,11 +96,12 @@ class Reference:
         self.path = folder / "reference.py"
         self.device = device
         self.seed = int(request["seed"])
-        self.fixed_inputs = _loaded(blobs[0]) if request["inputs"] else None
+        self.allow_tf32 = bool(request["allow_tf32"])
+        self.fixed_inputs, live_init = live_values(request, blobs)
         with self._blamed("cannot be read"):
             self.module = execute(request["source"], self.path)
             self.entry = getattr(self.module, request["class_name"])
-        self.init = self._init(request, _loaded(blobs[-1]) if request["init_inputs"] else None)
+        self.init = self._init(live_init)
         with self._blamed("cannot be built"):
             sow(self.seed)
             args, kwargs = copied(self.init)
@@ -79,7 +109,7 @@ class Reference:
         self.state = self._snapshot(self.model)
         self.training = self.model.training
 
-    def _init(self, request: dict[str, Any], live: Any) -> tuple[list[Any], dict[str, Any]]:
+    def _init(self, live: Any) -> tuple[list[Any], dict[str, Any]]:
         if live is not None:
             return constructor_arguments(live)
         if not hasattr(self.module, "get_init_inputs"):
@@ -137,7 +167,29 @@ class Reference:
             except Exception:
                 exact = shifted = None
         overflowed = overflow is not None and overflow.seen
-        return Expectation(outputs, exact, shifted, overflowed, dict(workload.work), used, after)
+
+        def tf32(every: bool) -> Any:
+            wanted = PRODUCTS | CONVOLUTIONS if every else self.in_tf32
+            if double is None or not wanted:
+                return None
+            try:
+                with Rounded(wanted):
+                    return self._in_double(double, inputs, state, training, seed)
+            except Exception:
+                return None
+
+        return Expectation(
+            outputs, exact, shifted, tf32, overflowed, dict(workload.work), used, after
+        )
+
+    @property
+    def in_tf32(self) -> frozenset[str]:
+        """Operators for which TF32 is allowed, by the user or by PyTorch's own settings."""
+        products = self.allow_tf32 or torch.backends.cuda.matmul.allow_tf32
+        convolutions = self.allow_tf32 or torch.backends.cudnn.allow_tf32
+        return (PRODUCTS if products else frozenset()) | (
+            CONVOLUTIONS if convolutions else frozenset()
+        )
 
     def outputs(self, inputs: list[Any], training: bool, seed: int) -> Any:
         """The reference's outputs alone."""
@@ -224,15 +276,37 @@ class InDouble(TorchFunctionMode):  # type: ignore[misc]
         return result
 
 
+class Rounded(TorchDispatchMode):  # type: ignore[misc]
+    """Rounds the operands of some operators to TF32."""
+
+    def __init__(self, operators: frozenset[str]) -> None:
+        super().__init__()
+        self.operators = operators
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        if func._schema.name.rpartition("::")[2] in self.operators:
+            args = tuple(mapped(list(args), _in_tf32))
+        return func(*args, **(kwargs or {}))
+
+
+def _in_tf32(tensor: torch.Tensor) -> torch.Tensor:
+    if tensor.dtype != torch.float64:
+        return tensor
+    return (tensor.float().view(torch.int32) & TF32_BITS).view(torch.float32).double()
+
+
 def _raised(value: Any) -> Any:
     return torch.float64 if isinstance(value, torch.dtype) and value in LOWER else value
 
 
 def _moved(values: Any, seed: int) -> Any:
-    """Every floating-point element moved by one float32 rounding up or down, by ``seed``.
+    """Every floating-point element moved by one rounding up or down, by ``seed``; in float64.
 
-    Lower precisions as well: an honest Triton kernel loads them exactly and computes in float32,
-    and what the reference itself loses by rounding in between shows in its own error.
+    float32's rounding for lower precisions as well: an honest Triton kernel loads them exactly and
+    computes in float32, and what the reference itself loses by rounding in between shows in its
+    own error.
     """
     generators: dict[torch.device, torch.Generator] = {}
 
@@ -246,6 +320,13 @@ def _moved(values: Any, seed: int) -> Any:
         return tensor.double() * (1 + (up.double() * 2 - 1) * ROUNDING)
 
     return mapped(values, move)
+
+
+def live_values(request: dict[str, Any], blobs: list[bytearray]) -> tuple[Any, Any]:
+    """Inputs and constructor arguments that came as values; None where the source makes them."""
+    inputs = _loaded(blobs[0]) if request["inputs"] else None
+    init = _loaded(blobs[-1]) if request["init_inputs"] else None
+    return inputs, init
 
 
 def _loaded(blob: bytearray) -> Any:

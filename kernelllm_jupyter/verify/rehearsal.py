@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from kernelllm_jupyter.verify import candidate, referee
+from kernelllm_jupyter.verify import candidate, course
 from kernelllm_jupyter.verify.audit import Launches
 from kernelllm_jupyter.verify.child import execute
 from kernelllm_jupyter.verify.surroundings import surroundings
@@ -95,7 +95,7 @@ def rehearse(launches: Launches) -> None:
         )
         other.start()
         try:
-            referee.judge(left, request, [], folder, "cpu", lambda *_: None, lambda: 60.0)
+            course.judge(left, request, [], folder, "cpu", lambda *_: None, lambda: 60.0)
         finally:
             left.close()
             other.join()

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from kernelllm_jupyter.verify import candidate, compat_inductor, referee
+from kernelllm_jupyter.verify import candidate, compat_inductor, course
 from kernelllm_jupyter.verify.audit import Launches
 from kernelllm_jupyter.verify.findings import Refusal
 from kernelllm_jupyter.verify.opponent import Opponent
@@ -107,10 +107,11 @@ def _final(
     def seconds_left() -> float:
         return deadline - time.monotonic()
 
-    return referee.judge(wire, request, blobs, folder, device, say, seconds_left)
+    return course.judge(wire, request, blobs, folder, device, say, seconds_left)
 
 
 def allow_tf32(allowed: bool) -> None:
-    """Whether PyTorch's own products may be computed in TF32; convolutions are by default."""
-    torch.backends.cuda.matmul.allow_tf32 = allowed
-    torch.backends.cudnn.allow_tf32 = allowed
+    """Let PyTorch's own products be computed in TF32; otherwise its settings stay as they are."""
+    if allowed:
+        torch.backends.cuda.matmul.allow_tf32 = True
+        torch.backends.cudnn.allow_tf32 = True

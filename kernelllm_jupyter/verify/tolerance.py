@@ -12,6 +12,8 @@ Runs in the referee's process; knows nothing of processes or of who made the out
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -25,16 +27,35 @@ BUDGETS: dict[torch.dtype, tuple[float, float]] = {
     torch.float32: (8.0, 8.0),
     torch.float16: (2.0, 1.0),
     torch.bfloat16: (2.0, 1.0),
+    torch.float8_e4m3fn: (1.0, 1.0),
+    torch.float8_e5m2: (1.0, 1.0),
 }
-#: ``torch.testing.assert_close``'s defaults (rtol, atol).
+#: The same for the root mean square over all elements, where chance errors average out.
+OVERALL: dict[torch.dtype, tuple[float, float]] = {
+    torch.float64: (8.0, 32.0),
+    torch.float32: (4.0, 4.0),
+    torch.float16: (2.0, 0.5),
+    torch.bfloat16: (2.0, 0.5),
+    torch.float8_e4m3fn: (1.0, 0.5),
+    torch.float8_e5m2: (1.0, 0.5),
+}
+#: How often the error that TF32 operands make in exact arithmetic, where TF32 is allowed.
+TF32_FACTOR = 2.0
+#: ``torch.testing.assert_close``'s defaults (rtol, atol); for 8 bits one unit in the last place.
 CLOSE: dict[torch.dtype, tuple[float, float]] = {
     torch.float64: (1e-7, 1e-7),
     torch.float32: (1.3e-6, 1e-5),
     torch.float16: (1e-3, 1e-5),
     torch.bfloat16: (1.6e-2, 1e-5),
+    torch.float8_e4m3fn: (0.125, 2**-9),
+    torch.float8_e5m2: (0.25, 2**-16),
 }
+#: Elements that are compared at a time: in float64, with eight numbers for each.
+CHUNK = 1 << 21
 #: A typical magnitude counts as scale up to this many times the median.
 SPREAD = 32.0
+#: Elements that the median is taken over.
+SAMPLE = 65536
 
 Outcome = Literal["same", "near", "different"]
 
@@ -65,8 +86,14 @@ def compare(
     shifted: torch.Tensor | None,
     *,
     loose: bool,
+    tf32: torch.Tensor | None = None,
 ) -> Comparison:
-    """Compare one output tensor; ``loose`` also accepts what ``assert_close`` does."""
+    """Compare one output tensor; ``loose`` also accepts what ``assert_close`` does.
+
+    ``exact`` is the output in float64, ``shifted`` the same from inputs moved by one rounding,
+    and ``tf32``, where products in TF32 are allowed, with their operands rounded to it.
+    Beyond the four tensors it takes two bytes an element, and 150 MB for what is computed on.
+    """
     if got.shape != expected.shape:
         return Comparison(
             "different",
@@ -80,11 +107,18 @@ def compare(
     if not expected.numel():
         return Comparison("same")
     if expected.is_complex():
-        parts = [None if x is None else torch.view_as_real(x) for x in (exact, shifted)]
-        return compare(torch.view_as_real(got), torch.view_as_real(expected), *parts, loose=loose)
+        real = [None if x is None else torch.view_as_real(x) for x in (exact, shifted, tf32)]
+        return compare(
+            torch.view_as_real(got.resolve_conj()),
+            torch.view_as_real(expected.resolve_conj()),
+            real[0],
+            real[1],
+            loose=loose,
+            tf32=real[2],
+        )
     if not expected.is_floating_point():
         return _compare_exactly(got, expected)
-    return _compare_floats(got, expected, exact, shifted, loose)
+    return _Floats(got, expected, exact, shifted, tf32).comparison(loose)
 
 
 def _compare_exactly(got: torch.Tensor, expected: torch.Tensor) -> Comparison:
@@ -98,113 +132,215 @@ def _compare_exactly(got: torch.Tensor, expected: torch.Tensor) -> Comparison:
     )
 
 
-def _compare_floats(
-    got: torch.Tensor,
-    expected: torch.Tensor,
-    exact: torch.Tensor | None,
-    shifted: torch.Tensor | None,
-    loose: bool,
-) -> Comparison:
-    special = ~torch.isfinite(expected)
-    misplaced = _misplaced(got, expected, special)
-    if misplaced.any():
-        at = _position(misplaced.to(torch.uint8).argmax(), expected)
-        code = "nan" if torch.isnan(got[misplaced]).any() else "not_finite"
-        return Comparison("different", code, "", None, None, float("inf"), misplaced, at)
-    truth = expected.double() if exact is None or exact.shape != expected.shape else exact.double()
-    truth = torch.where(torch.isfinite(truth), truth, expected.double())
-    usable = ~special
-    if not usable.any():
-        return Comparison("same", error=0.0, budget=0.0)
-    zero = torch.zeros((), dtype=torch.float64, device=truth.device)
-    error = torch.where(usable, (got.double() - truth).abs(), zero)
-    budget = _budget(expected, truth, shifted, usable)
-    ratio = error / budget
-    worst = int(ratio.argmax())
-    at = _position(worst, expected)
-    figures: dict[str, Any] = {
-        "error": float(error.reshape(-1)[worst]),
-        "budget": float(budget.reshape(-1)[worst]),
-        "ratio": float(ratio.reshape(-1)[worst]),
-        "index": at,
-    }
-    outside = ratio > 1
-    if not outside.any():
-        return Comparison("same", **figures)
-    if loose:
-        rtol, atol = CLOSE[expected.dtype]
-        limit = atol + rtol * expected.double().abs()
-        apart = torch.where(usable, (got.double() - expected.double()).abs(), zero)
-        outside = outside & (apart > limit)
-        if not outside.any():
-            return Comparison("near", "imprecise", "", wrong=None, **figures)
-    return Comparison("different", "wrong_values", "", wrong=outside, **figures)
+@dataclass(frozen=True)
+class _Piece:
+    """Some of the elements, in float64; ``usable`` are those that are finite in the reference."""
+
+    start: int
+    got: torch.Tensor
+    expected: torch.Tensor
+    truth: torch.Tensor
+    others: tuple[torch.Tensor | None, ...]
+    usable: torch.Tensor
 
 
-def _misplaced(got: torch.Tensor, expected: torch.Tensor, special: torch.Tensor) -> torch.Tensor:
+class _Floats:
+    """One floating-point output, worked through piece by piece."""
+
+    def __init__(
+        self,
+        got: torch.Tensor,
+        expected: torch.Tensor,
+        exact: torch.Tensor | None,
+        shifted: torch.Tensor | None,
+        tf32: torch.Tensor | None,
+    ):
+        self.like, self.dtype = expected, expected.dtype
+        self.flat = got.reshape(-1), expected.reshape(-1)
+        self.exact, self.shifted, self.tf32 = (
+            x.reshape(-1) if x is not None and x.shape == expected.shape else None
+            for x in (exact, shifted, tf32)
+        )
+        self.smallest = _smallest(self.dtype)
+
+    def pieces(self) -> Iterable[_Piece]:
+        """All elements; those of a small output are kept instead of computed again."""
+        if self.like.numel() > CHUNK:
+            return self._computed()
+        if not hasattr(self, "_kept"):
+            self._kept = list(self._computed())
+        return self._kept
+
+    def _computed(self) -> Iterator[_Piece]:
+        got, expected = self.flat
+        for start in range(0, expected.numel(), CHUNK):
+            part = slice(start, start + CHUNK)
+            want = expected[part].double()
+            truth = want if self.exact is None else self.exact[part].double()
+            yield _Piece(
+                start,
+                got[part].double(),
+                want,
+                torch.where(torch.isfinite(truth), truth, want),
+                tuple(None if x is None else x[part].double() for x in (self.shifted, self.tf32)),
+                torch.isfinite(want),
+            )
+
+    def comparison(self, loose: bool) -> Comparison:
+        misplaced = self._mask(lambda piece: _misplaced(piece.got, piece.expected))
+        if misplaced.any():
+            at = _position(misplaced.to(torch.uint8).argmax(), self.like)
+            code = "nan" if torch.isnan(self.flat[0].float()[misplaced]).any() else "not_finite"
+            wrong = misplaced.view(self.like.shape)
+            return Comparison("different", code, "", None, None, float("inf"), wrong, at)
+        self.typical = self._typical()
+        errors = self._errors()
+        allowed = self._allowed(errors, BUDGETS[self.dtype], lambda error: error.largest)
+        worst = _Worst()
+        outside = self._mask(lambda piece: self._outside(piece, allowed, loose, worst))
+        figures: dict[str, Any] = {
+            "error": worst.error,
+            "budget": worst.budget,
+            "ratio": worst.ratio,
+            "index": _position(worst.at, self.like),
+        }
+        if outside.any():
+            wrong = outside.view(self.like.shape)
+            return Comparison("different", "wrong_values", "", wrong=wrong, **figures)
+        overall = self._allowed(errors, OVERALL[self.dtype], lambda error: error.overall)
+        if errors["got"].overall > overall and not loose:
+            wrong = self._mask(lambda p: self._relative(p.got, p) > overall).view(self.like.shape)
+            text = (
+                f"The relative L2 error of all elements together is {errors['got'].overall:.2g}, "
+                f"allowed {overall:.2g}."
+            )
+            return Comparison("different", "wrong_values", text, wrong=wrong, **figures)
+        return Comparison("near" if worst.ratio > 1 else "same", "imprecise", "", **figures)
+
+    def _mask(self, function: Callable[[_Piece], torch.Tensor]) -> torch.Tensor:
+        found = torch.empty(self.like.numel(), dtype=torch.bool, device=self.like.device)
+        for piece in self.pieces():
+            found[piece.start : piece.start + piece.got.numel()] = function(piece)
+        return found
+
+    def _typical(self) -> float:
+        """The magnitude that counts as scale for elements below it; 0 where all are 0."""
+        whole = self.flat[1] if self.exact is None else self.exact
+        step = max(1, whole.numel() // SAMPLE)
+        sample = whole[::step].double().abs()
+        sample = sample[(sample > 0) & torch.isfinite(sample)]
+        largest = max(
+            float(torch.where(piece.usable, piece.truth.abs(), 0.0).max())
+            for piece in self.pieces()
+        )
+        if not sample.numel():
+            return largest
+        return min(largest, SPREAD * float(sample.median()))
+
+    def _scale(self, piece: _Piece) -> torch.Tensor:
+        if not self.typical:
+            return torch.ones_like(piece.truth)
+        magnitude = torch.where(piece.usable, piece.truth.abs(), 0.0)
+        return torch.clamp(magnitude, min=self.typical)
+
+    def _relative(self, other: torch.Tensor, piece: _Piece) -> torch.Tensor:
+        """Distances from the exact value in units of scale; 0 where there is none."""
+        usable = piece.usable & torch.isfinite(other)
+        distance = ((other - piece.truth).abs() - self.smallest).clamp(min=0.0)
+        return torch.where(usable, distance / self._scale(piece), 0.0)
+
+    def _errors(self) -> dict[str, _Error]:
+        found = {name: _Error() for name in ("got", "own", "shifted", "tf32")}
+        for piece in self.pieces():
+            for name, other in zip(found, (piece.got, piece.expected, *piece.others), strict=True):
+                if other is not None:
+                    found[name].add(self._relative(other, piece))
+        return found
+
+    def _allowed(
+        self,
+        errors: dict[str, _Error],
+        budget: tuple[float, float],
+        of: Callable[[_Error], float],
+    ) -> float:
+        factor, units = budget
+        usual = factor * max(of(errors["own"]), of(errors["shifted"]))
+        allowed = max(usual, TF32_FACTOR * of(errors["tf32"]))
+        return allowed + units * float(torch.finfo(self.dtype).eps)
+
+    def _outside(self, piece: _Piece, allowed: float, loose: bool, worst: _Worst) -> torch.Tensor:
+        """Which elements are wrong; the largest ratio of error to budget goes to ``worst``."""
+        error = torch.where(piece.usable, (piece.got - piece.truth).abs(), 0.0)
+        budget = self._scale(piece) * allowed + self.smallest
+        ratio = error / budget
+        worst.see(piece.start, ratio, error, budget)
+        outside = ratio > 1
+        if loose:
+            rtol, atol = CLOSE[self.dtype]
+            apart = torch.where(piece.usable, (piece.got - piece.expected).abs(), 0.0)
+            outside = outside & (apart > atol + rtol * piece.expected.abs())
+        return outside
+
+
+@dataclass
+class _Error:
+    """Errors in units of scale: the largest, and the root of the mean square."""
+
+    largest: float = 0.0
+    squares: float = 0.0
+    count: int = 0
+
+    def add(self, relative: torch.Tensor) -> None:
+        self.largest = max(self.largest, float(relative.max()))
+        self.squares += float(relative.square().sum())
+        self.count += relative.numel()
+
+    @property
+    def overall(self) -> float:
+        return math.sqrt(self.squares / self.count) if self.count else 0.0
+
+
+@dataclass
+class _Worst:
+    """The element with the largest ratio of error to budget so far."""
+
+    at: int = 0
+    ratio: float = 0.0
+    error: float = 0.0
+    budget: float = 0.0
+
+    def see(
+        self, start: int, ratio: torch.Tensor, error: torch.Tensor, budget: torch.Tensor
+    ) -> None:
+        at = int(ratio.argmax())
+        found = float(ratio[at])
+        if found > self.ratio or not self.budget:
+            self.at, self.ratio = start + at, found
+            self.error, self.budget = float(error[at]), float(budget[at])
+
+
+def _misplaced(got: torch.Tensor, expected: torch.Tensor) -> torch.Tensor:
     """Where NaN or infinity is in one of the two only."""
-    same = torch.where(
-        torch.isnan(expected), torch.isnan(got), torch.where(special, got == expected, True)
-    )
-    return ~same | (~special & ~torch.isfinite(got))
-
-
-def _scale(truth: torch.Tensor, usable: torch.Tensor) -> torch.Tensor:
-    magnitude = torch.where(usable, truth.abs(), torch.zeros_like(truth))
-    present = magnitude[magnitude > 0]
-    if not present.numel():
-        return torch.ones_like(magnitude)
-    sample = present.reshape(-1)[:: max(1, present.numel() // 65536)]
-    typical = min(float(present.max()), SPREAD * float(sample.median()))
-    return torch.clamp(magnitude, min=typical)
-
-
-def _budget(
-    expected: torch.Tensor,
-    truth: torch.Tensor,
-    shifted: torch.Tensor | None,
-    usable: torch.Tensor,
-) -> torch.Tensor:
-    factor, units = BUDGETS[expected.dtype]
-    scale = _scale(truth, usable)
-    smallest = _smallest(expected.dtype)
-    own = _relative(expected.double(), truth, scale, usable, smallest)
-    moved = _relative(shifted, truth, scale, usable, smallest)
-    allowed = factor * max(own, moved) + units * torch.finfo(expected.dtype).eps
-    return scale * allowed + smallest
+    finite = torch.isfinite(expected)
+    same = torch.where(torch.isnan(expected), torch.isnan(got), finite | (got == expected))
+    return ~same | (finite & ~torch.isfinite(got))
 
 
 def _smallest(dtype: torch.dtype) -> float:
-    """What may be lost to underflow; float16 keeps its subnormal numbers everywhere."""
+    """What may be lost to underflow; float16 and below keep their subnormal numbers everywhere."""
     limits = torch.finfo(dtype)
-    return float(2 * limits.tiny * limits.eps if dtype == torch.float16 else limits.tiny)
-
-
-def _relative(
-    other: torch.Tensor | None,
-    truth: torch.Tensor,
-    scale: torch.Tensor,
-    usable: torch.Tensor,
-    smallest: float,
-) -> float:
-    """The largest distance of ``other`` from the exact value, in units of scale."""
-    if other is None or other.shape != truth.shape:
-        return 0.0
-    there = usable & torch.isfinite(other)
-    if not there.any():
-        return 0.0
-    distance = ((other.double() - truth).abs() - smallest).clamp(min=0.0)
-    return float((distance / scale)[there].max())
+    keeps = dtype == torch.float16 or dtype.itemsize == 1
+    return float(2 * limits.tiny * limits.eps if keeps else limits.tiny)
 
 
 def relative_distance(exact: torch.Tensor, other: torch.Tensor, dtype: torch.dtype) -> float:
     """The largest distance of ``other`` from the exact result, in units of its scale."""
     if not exact.is_floating_point() or not exact.numel() or exact.shape != other.shape:
         return 0.0
-    usable = torch.isfinite(exact)
-    if not usable.any():
-        return 0.0
-    return _relative(other, exact, _scale(exact, usable), usable, _smallest(dtype))
+    floats = _Floats(other, exact, exact, None, None)
+    floats.smallest = _smallest(dtype)
+    floats.typical = floats._typical()
+    return max(float(floats._relative(piece.got, piece).max()) for piece in floats.pieces())
 
 
 def _position(flat: torch.Tensor | int, like: torch.Tensor) -> tuple[int, ...]:

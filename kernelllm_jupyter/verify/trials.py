@@ -1,12 +1,13 @@
 """Which inputs and weights a candidate is tried on, derived from the problem's own.
 
 Runs in the referee's process. A trial on the problem's own distribution differs by its seed only;
-a variation changes magnitudes, signs or weights. Integers and booleans are left as drawn, because
-they often are indices.
+a variation changes magnitudes, signs, layouts or weights. Integers stay within the range in which
+the problem draws them, because they often are indices.
 """
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,21 +16,27 @@ from typing import Any
 import numpy
 import torch
 
-from kernelllm_jupyter.verify.nests import mapped
+from kernelllm_jupyter.verify.nests import leaves, mapped
 
 __all__ = ["OWN_TRIALS", "Trial", "plan", "sow", "varied_state"]
 
 OWN_TRIALS = 3
 
 
+Change = Callable[[list[Any]], list[Any] | None]
+
+
 @dataclass(frozen=True)
 class Trial:
-    """One run of both modules: ``change`` is applied to the drawn inputs."""
+    """One run of both modules: ``change`` is applied to the drawn inputs.
+
+    A change that returns None has nothing to vary in these inputs: the trial is left out.
+    """
 
     name: str
     seed: int
     own: bool
-    change: Callable[[list[Any]], list[Any]] | None = None
+    change: Change | None = None
     weights_varied: bool = False
     #: The same values, laid out otherwise in memory; being wrong there is a warning only.
     layout: bool = False
@@ -37,22 +44,56 @@ class Trial:
     poison_nan: bool = True
 
 
-def plan(seed: int) -> list[Trial]:
-    """The trials in the order in which they are made: the problem's own first."""
+def plan(seed: int, first: list[Any], second: list[Any]) -> list[Trial]:
+    """The trials in the order in which they are made: the problem's own first.
+
+    ``first`` and ``second`` are two draws of its inputs. Integers and masks that are the same in
+    both are left alone: they may be offsets, lengths or a causal mask, which have to fit.
+    """
     own = [
         Trial(f"seed {seed + n}", seed + n, own=True, poison_nan=n != 1) for n in range(OWN_TRIALS)
     ]
+    drawn = _drawn_anew(first, second)
     return [
         *own,
         Trial("other weights", seed + 11, own=False, weights_varied=True),
         Trial("inputs times 100", seed + 12, own=False, change=_each(lambda x: x * 100)),
+        Trial("some inputs very large", seed + 18, own=False, change=_each(_some_extreme)),
         Trial("all inputs negative", seed + 13, own=False, change=_each(lambda x: -x.abs())),
         Trial("some inputs exactly zero", seed + 14, own=False, change=_each(_some_zeros)),
         Trial("inputs times 0.001", seed + 15, own=False, change=_each(lambda x: x * 0.001)),
         Trial("inputs all zero", seed + 16, own=False, change=_each(torch.zeros_like)),
+        Trial("inputs all alike", seed + 19, own=False, change=_each(_alike)),
         Trial("all inputs positive", seed + 17, own=False, change=_each(torch.abs)),
-        Trial("transposed memory", seed, own=False, change=_laid_out_otherwise, layout=True),
+        Trial("other integers", seed + 20, own=False, change=_redrawn(drawn, seed + 20)),
+        Trial("masks all true", seed + 21, own=False, change=_masked(drawn, True)),
+        Trial("masks all false", seed + 22, own=False, change=_masked(drawn, False)),
+        Trial("transposed memory", seed, own=False, change=_layout(_transposed), layout=True),
+        Trial("every second column", seed, own=False, change=_layout(_sliced), layout=True),
+        Trial("expanded memory", seed, own=False, change=_layout(_expanded), layout=True),
     ]
+
+
+# --- floating-point values -----------------------------------------------------------------------
+
+
+def _each(function: Callable[[torch.Tensor], torch.Tensor]) -> Change:
+    def change(inputs: list[Any]) -> list[Any] | None:
+        seen = False
+
+        def one(tensor: torch.Tensor) -> torch.Tensor:
+            nonlocal seen
+            if not tensor.is_floating_point() or not tensor.numel():
+                return tensor
+            seen = True
+            wide = tensor.float() if tensor.element_size() == 1 else tensor
+            changed = function(wide).to(tensor.dtype)
+            return changed if 0 in tensor.stride() else tensor.copy_(changed)
+
+        changed: list[Any] = mapped(inputs, one)
+        return changed if seen else None
+
+    return change
 
 
 def _some_zeros(tensor: torch.Tensor) -> torch.Tensor:
@@ -60,30 +101,133 @@ def _some_zeros(tensor: torch.Tensor) -> torch.Tensor:
     return torch.where(torch.rand(tensor.shape, device=tensor.device) < 0.33, 0.0, tensor)
 
 
-def _each(function: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[list[Any]], list[Any]]:
-    def change(inputs: list[Any]) -> list[Any]:
-        def one(tensor: torch.Tensor) -> torch.Tensor:
-            if not tensor.is_floating_point() or not tensor.numel():
-                return tensor
-            changed = function(tensor)
-            return changed if 0 in tensor.stride() else tensor.copy_(changed)
+def _some_extreme(tensor: torch.Tensor) -> torch.Tensor:
+    """One element in sixteen far away: exponentials without a guard overflow there.
 
-        changed: list[Any] = mapped(inputs, one)
-        return changed
+    Its square is still finite in the tensor's precision; a variation on which the reference
+    overflows is dropped.
+    """
+    far = 200.0 if torch.finfo(tensor.dtype).max < 1e5 else 1e4
+    chosen = torch.rand(tensor.shape, device=tensor.device) < 1 / 16
+    return torch.where(chosen, torch.where(tensor < 0, -far, far).to(tensor.dtype), tensor)
+
+
+def _alike(tensor: torch.Tensor) -> torch.Tensor:
+    """One value in all elements, of the tensor's own magnitude."""
+    middle = float(tensor.abs().double().mean())
+    return torch.full_like(tensor, middle if math.isfinite(middle) else 1.0)
+
+
+# --- integers and masks --------------------------------------------------------------------------
+
+
+def _drawn_anew(first: list[Any], second: list[Any]) -> frozenset[str]:
+    """Paths of integer and boolean tensors that ``get_inputs`` draws at random, unordered."""
+    found = set()
+    for (path, one), (_, other) in zip(leaves(first), leaves(second), strict=False):
+        if not isinstance(one, torch.Tensor) or not isinstance(other, torch.Tensor):
+            continue
+        if one.is_floating_point() or one.is_complex() or one.shape != other.shape:
+            continue
+        if one.numel() and not torch.equal(one, other) and not _sorted(one):
+            found.add(path)
+    return frozenset(found)
+
+
+def _sorted(tensor: torch.Tensor) -> bool:
+    flat = tensor.reshape(-1)
+    return flat.dtype != torch.bool and bool((flat[1:] >= flat[:-1]).all()) and flat.numel() > 2
+
+
+def _redrawn(paths: frozenset[str], seed: int) -> Change:
+    """Integers anew within the range that the problem's own show, both ends among them."""
+
+    def change(inputs: list[Any]) -> list[Any] | None:
+        generator = torch.Generator().manual_seed(seed)
+
+        def one(tensor: torch.Tensor) -> torch.Tensor:
+            if tensor.dtype == torch.bool:
+                drawn = torch.rand(tensor.shape, generator=generator) < 0.5
+            else:
+                low, high = int(tensor.min()), int(tensor.max())
+                drawn = torch.randint(low, high + 1, tensor.shape, generator=generator)
+                ends = torch.rand(tensor.shape, generator=generator)
+                drawn = torch.where(ends < 0.1, low, torch.where(ends > 0.9, high, drawn))
+            return tensor.copy_(drawn)
+
+        return _at_paths(inputs, paths, one)
 
     return change
 
 
-def _laid_out_otherwise(inputs: list[Any]) -> list[Any]:
-    """Every matrix with its last two axes swapped in memory, so that it is not contiguous."""
+def _masked(paths: frozenset[str], value: bool) -> Change:
+    def change(inputs: list[Any]) -> list[Any] | None:
+        masks = {
+            path
+            for path, leaf in leaves(inputs)
+            if path in paths and isinstance(leaf, torch.Tensor) and leaf.dtype == torch.bool
+        }
+        return _at_paths(inputs, frozenset(masks), lambda tensor: tensor.fill_(value))
 
-    def swap(tensor: torch.Tensor) -> torch.Tensor:
-        if tensor.ndim < 2 or not tensor.is_contiguous():
-            return tensor
-        return tensor.mT.contiguous().mT
+    return change
 
-    swapped: list[Any] = mapped(inputs, swap)
-    return swapped
+
+def _at_paths(
+    inputs: list[Any], paths: frozenset[str], function: Callable[[torch.Tensor], torch.Tensor]
+) -> list[Any] | None:
+    """``function`` applied in place to the tensors at some paths; None where there are none."""
+    if not paths:
+        return None
+    for path, leaf in leaves(inputs):
+        if path in paths:
+            function(leaf)
+    return inputs
+
+
+# --- layouts -------------------------------------------------------------------------------------
+
+
+def _layout(function: Callable[[torch.Tensor], torch.Tensor]) -> Change:
+    """The same shapes laid out otherwise, where the problem's own tensors are contiguous."""
+
+    def change(inputs: list[Any]) -> list[Any] | None:
+        seen = False
+
+        def one(tensor: torch.Tensor) -> torch.Tensor:
+            nonlocal seen
+            if not tensor.is_contiguous() or tensor.numel() < 2:
+                return tensor
+            changed = function(tensor)
+            seen = seen or changed.stride() != tensor.stride()
+            return changed
+
+        changed: list[Any] = mapped(inputs, one)
+        return changed if seen else None
+
+    return change
+
+
+def _transposed(tensor: torch.Tensor) -> torch.Tensor:
+    """The last two axes swapped in memory."""
+    return tensor.mT.contiguous().mT if tensor.ndim >= 2 else tensor
+
+
+def _sliced(tensor: torch.Tensor) -> torch.Tensor:
+    """A view of every second element of the last axis of something twice as wide."""
+    if not tensor.ndim:
+        return tensor
+    wide = torch.repeat_interleave(tensor, 2, dim=-1)
+    # What lies between is not what is wanted.
+    wide[..., 1::2] = torch.flip(tensor, (-1,))
+    return wide[..., ::2]
+
+
+def _expanded(tensor: torch.Tensor) -> torch.Tensor:
+    """The first row again and again, without memory of its own."""
+    return tensor[:1].expand(tensor.shape) if tensor.ndim >= 2 and len(tensor) > 1 else tensor
+
+
+# --- weights -------------------------------------------------------------------------------------
 
 
 def varied_state(
