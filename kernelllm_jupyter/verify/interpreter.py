@@ -22,8 +22,10 @@ from kernelllm_jupyter.verify import (
     interpreter_map,
     interpreter_names,
     interpreter_narrow,
+    interpreter_patches,
     interpreter_reduce,
     interpreter_syntax,
+    interpreter_types,
     triton_versions,
 )
 from kernelllm_jupyter.verify.audit import Launches
@@ -55,6 +57,8 @@ def install(launches: Launches) -> list[str]:
     interpreter_assembly.install()
     interpreter_map.install()
     interpreter_bounds.install()
+    interpreter_types.install()
+    interpreter_patches.install()
     return added
 
 

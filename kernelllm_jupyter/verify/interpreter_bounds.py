@@ -32,16 +32,32 @@ class OutOfBounds(Exception):
 
 @dataclass(frozen=True)
 class Region:
-    """One storage: its made-up bounds, and what leads from there to real addresses."""
+    """One storage: its made-up bounds, and what leads from there to real addresses.
 
+    ``first`` and ``extent`` are the argument's own: where in the storage it begins, and how many
+    bytes it spans. A view legally reaches what is around it.
+    """
+
+    number: int
     name: str
     start: int
     end: int
     shift: int
+    first: int
+    extent: int
 
     def count(self, size: int) -> int:
         """How many elements of ``size`` bytes it has."""
         return -(-(self.end - self.start) // size)
+
+    def told(self, address: int, size: int) -> str:
+        """An element in words, counted from where the argument begins."""
+        element = (address - self.start - self.first) // size
+        text = f"element {element} of {self.name}, which has {self.extent // size}"
+        if self.first or self.extent < self.end - self.start:
+            before, after = self.first // size, (self.end - self.start - self.first) // size
+            text += f" (a view: its storage goes from element {-before} to {after - 1})"
+        return text
 
 
 #: Called with a region, its elements that are accessed, their lanes, and all real addresses.
@@ -65,13 +81,23 @@ class Addresses:
 
     def made_up(self, tensor: Any, name: str) -> int:
         """The address that stands for the tensor's first element."""
-        storage = tri._unwrap_tensor(tensor).untyped_storage()
+        plain = tri._unwrap_tensor(tensor)
+        storage = plain.untyped_storage()
         real = storage.data_ptr()
         region = self.by_storage.get(real)
         if region is None:
+            number = len(self.regions)
             # The low bits stay, because descriptors ask for aligned addresses.
-            start = FIRST + (len(self.regions) << RANGE_BITS) + MIDDLE + (real & 0xFFFF)
-            region = Region(name, start, start + storage.nbytes(), real - start)
+            start = FIRST + (number << RANGE_BITS) + MIDDLE + (real & 0xFFFF)
+            region = Region(
+                number=number,
+                name=name,
+                start=start,
+                end=start + storage.nbytes(),
+                shift=real - start,
+                first=int(plain.data_ptr()) - real,
+                extent=_extent(plain),
+            )
             self.regions.append(region)
             self.by_storage[real] = region
         return int(tensor.data_ptr()) - region.shift
@@ -127,13 +153,19 @@ class Addresses:
             used + numpy.uint64(size) > numpy.uint64(region.end)
         )
         first = int(used[outside].reshape(-1)[0])
-        offset = (first - region.start) // size
-        count = (region.end - region.start) // size
         program = tuple(int(axis) for axis in tri.interpreter_builder.grid_idx)
         raise OutOfBounds(
-            f"{doing} element {offset} of {region.name}, which has {count} (program {program}, "
-            f"{int(outside.sum())} of {used.size} lanes): a mask is missing or too wide."
+            f"{doing} {region.told(first, size)} (program {program}, {int(outside.sum())} of "
+            f"{used.size} lanes): a mask is missing or too wide."
         )
+
+
+def _extent(tensor: Any) -> int:
+    """How many bytes a tensor spans, from its first element to its last."""
+    if not tensor.numel():
+        return 0
+    steps = zip(tensor.shape, tensor.stride(), strict=True)
+    return int((1 + sum((size - 1) * stride for size, stride in steps)) * tensor.element_size())
 
 
 def install() -> None:
@@ -155,7 +187,7 @@ def _name_arguments(addresses: Addresses, races: Races) -> None:
         races.begin(self.fn.__name__)
         names.clear()
         for name, value in [*zip(self.arg_names, on_host, strict=False), *named.items()]:
-            names[id(value)] = name
+            _name_parts(names, name, value)
         return on_host, named
 
     def convert(argument: Any) -> Any:
@@ -167,6 +199,16 @@ def _name_arguments(addresses: Addresses, races: Races) -> None:
 
     tri.GridExecutor._init_args_hst = init
     tri._implicit_cvt = convert
+
+
+def _name_parts(names: dict[int, str], name: str, value: Any) -> None:
+    """An argument's name, and those of what it consists of: tuples and descriptors."""
+    names[id(value)] = name
+    if isinstance(value, tuple):
+        for index, part in enumerate(value):
+            _name_parts(names, f"{name}[{index}]", part)
+    elif hasattr(value, "base") and hasattr(value, "block_shape"):
+        names[id(value.base)] = name
 
 
 def _size(pointer: Any) -> int:
@@ -189,7 +231,7 @@ def _check_loads_and_stores(addresses: Addresses, races: Races) -> None:
         size = _size(pointers)
 
         def note(region: Region, elements: Any, lanes: Any, real: Any) -> None:
-            races.loads(region.name, elements, region.count(size), size)
+            races.loads(region, elements, size)
 
         real = _translated(addresses, pointers, mask, "reads", note)
         return load(self, real, mask, *rest, **named)
@@ -202,7 +244,7 @@ def _check_loads_and_stores(addresses: Addresses, races: Races) -> None:
                 new = numpy.broadcast_to(value.data, real.shape)[lanes]
                 return _bits(_contents(real[lanes], new.dtype)) != _bits(new)
 
-            races.stores(region.name, elements, region.count(size), size, changed)
+            races.stores(region, elements, size, changed)
 
         real = _translated(addresses, pointers, mask, "writes", note)
         return store(self, real, value, mask, *rest)
@@ -226,20 +268,32 @@ def _check_atomics(addresses: Addresses, races: Races) -> None:
     builder = tri.InterpreterBuilder
     update, exchange = builder.create_atomic_rmw, builder.create_atomic_cas
 
-    def noted(pointer: Any, synchronises: bool) -> Note:
+    def noted(pointer: Any, synchronises: bool, monotone: bool) -> Note:
         def note(region: Region, elements: Any, lanes: Any, real: Any) -> None:
-            races.updates(region.name, elements, _size(pointer), synchronises=synchronises)
+            size = _size(pointer)
+            races.updates(region, elements, size, synchronises=synchronises, monotone=monotone)
 
         return note
 
     def atomic_rmw(self: Any, op: Any, pointer: Any, value: Any, mask: Any, *rest: Any) -> Any:
-        counts = not pointer.get_element_ty().is_floating() or "XCHG" in str(op)
-        real = _translated(addresses, pointer, mask, "updates", noted(pointer, counts))
-        return update(self, op, real, value, mask, *rest)
+        # A number that programs take turns at is a ticket or a count of who has arrived.
+        is_count = pointer.data.size == 1 and not pointer.get_element_ty().is_floating()
+        name = str(op)
+        note = noted(pointer, is_count or "XCHG" in name, "MAX" in name or "MIN" in name)
+        real = _translated(addresses, pointer, mask, "updates", note)
+        return update(self, op, real, _whole(value), _whole(mask), *rest)
 
     def atomic_cas(self: Any, pointer: Any, *rest: Any) -> Any:
-        real = _translated(addresses, pointer, None, "updates", noted(pointer, True))
-        return exchange(self, real, *rest)
+        real = _translated(addresses, pointer, None, "updates", noted(pointer, True, False))
+        expected, value, *others = rest
+        return exchange(self, real, _whole(expected), _whole(value), *others)
 
     builder.create_atomic_rmw = atomic_rmw
     builder.create_atomic_cas = atomic_cas
+
+
+def _whole(handle: Any) -> Any:
+    """The interpreter's atomics up to 3.6 take blocks of one value for written out."""
+    if handle is None or handle.data.flags.c_contiguous:
+        return handle
+    return tri.TensorHandle(numpy.ascontiguousarray(handle.data), handle.dtype)

@@ -23,7 +23,6 @@ def install() -> None:
     """Have names mean what they mean to the compiler."""
     _take_back_names()
     _find_constexprs()
-    _patch_imported_names()
 
 
 def _take_back_names() -> None:
@@ -65,24 +64,3 @@ def _find_constexprs() -> None:
         ]
 
     tri.GridExecutor.__init__ = init
-
-
-def _patch_imported_names() -> None:
-    """What the interpreter replaces in the language, it replaces where it was imported as well."""
-    original = tri._patch_lang
-
-    def patch(fn: Any) -> Any:
-        names = fn.__globals__
-        builtins = {name: value for name, value in names.items() if tl.core.is_builtin(value)}
-        homes = {
-            name: home
-            for name, value in builtins.items()
-            for home in (tl, tl.math)
-            if getattr(home, value.__name__, None) is value
-        }
-        scope = original(fn)
-        for name, home in homes.items():
-            names[name] = getattr(home, builtins[name].__name__)
-        return scope
-
-    tri._patch_lang = patch

@@ -515,6 +515,11 @@ SHAPES = [
     Line("tl.squeeze(tl.unsqueeze(x, 0), 0)", lambda x, y: x),
     Line("tl.broadcast_to(tl.sum(x, 0)[None, :], [8, 16])", lambda x, y: x.sum(0).expand(M, N)),
     Line("tl.sum(x, 0)[None, None, :] * x[None]", lambda x, y: (x.sum(0) * x)[None]),
+    Line(
+        "a + b",
+        lambda x, y: x.sum(1, keepdim=True) + x,
+        prelude="a, b = tl.broadcast(tl.sum(x, 1)[:, None], x)",
+    ),
     Line("tl.join(x, y)", lambda x, y: torch.stack([x, y], -1)),
     Line(
         "a * b",
