@@ -18,6 +18,8 @@ exception: it is a :class:`~kernelllm_jupyter.values.Verdict`.
 
 from __future__ import annotations
 
+from typing import Any
+
 __all__ = [
     "CheckpointError",
     "EngineDied",
@@ -33,6 +35,10 @@ __all__ = [
 
 class KernelLLMError(Exception):
     """Base of all errors of this package; its text is one clear message with the remedy."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The ``error`` object of the command line's ``--json``."""
+        return {"type": type(self).__name__, "message": str(self)}
 
     def _render_traceback_(self) -> list[str]:
         # IPython's protocol: what it shows in place of a traceback, which would only be of ours.
@@ -53,6 +59,9 @@ class ProblemError(UsageError):
         super().__init__(message)
         self.line = line
         self.column = column
+
+    def to_json(self) -> dict[str, Any]:
+        return {**super().to_json(), "line": self.line}
 
 
 class UnsupportedModule(KernelLLMError):

@@ -87,6 +87,12 @@ OPTIONS: tuple[Option, ...] = (
         help="compile every Triton kernel for this GPU: sm_90, gfx942, … "
         "(default: the GPU that is there, else sm_90)",
     ),
+    _option(
+        "--allow-tf32",
+        action="store_true",
+        default=None,
+        help="let float32 products be made in TF32 (default: as PyTorch computes them)",
+    ),
     _option("--timeout", type=float, metavar="S", help="seconds that a check may take (60)"),
     _option(
         "--strict",
@@ -117,6 +123,7 @@ class Request:
     device: str = "auto"
     timeout_s: float = 60.0
     target: str = "auto"
+    allow_tf32: bool = False
     strict: bool = False
     into: str = "_kernelllm"
     #: After how many seconds without use the model's process ends; None leaves it as it is.
@@ -126,7 +133,9 @@ class Request:
     def check_options(self) -> CheckOptions | None:
         if not self.check:
             return None
-        return CheckOptions(self.device, self.timeout_s, target=self.target)
+        return CheckOptions(
+            self.device, self.timeout_s, allow_tf32=self.allow_tf32, target=self.target
+        )
 
 
 def request_from(
@@ -156,6 +165,7 @@ def request_from(
         device=chosen.get("device") or "auto",
         timeout_s=chosen.get("timeout", 60.0),
         target=_unquoted(chosen.get("target") or "auto"),
+        allow_tf32=chosen.get("allow_tf32", False),
         strict=chosen.get("strict", False),
         into=chosen.get("into") or "_kernelllm",
         idle_s=chosen.get("idle_s"),

@@ -30,6 +30,7 @@ __all__ = [
     "rate",
     "report_html",
     "report_text",
+    "table",
     "timing_text",
     "verdict_text",
 ]
@@ -106,6 +107,15 @@ def excerpt(code: str, line: int, around: int = 2) -> str:
     return "\n".join(
         f"{'>' if number == line else ' '} {number:{width}} | {lines[number - 1]}"
         for number in range(first, last + 1)
+    )
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of text in columns; the last one is as wide as it is."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
     )
 
 

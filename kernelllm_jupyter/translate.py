@@ -228,6 +228,7 @@ def check_events(
             code,
             device=options.device,
             timeout_s=options.timeout_s,
+            seed=options.seed,
             allow_tf32=options.allow_tf32,
             compile_for=options.target,
             progress=report,

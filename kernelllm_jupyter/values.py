@@ -111,6 +111,8 @@ class CheckOptions:
     #: The GPU that every Triton kernel has to compile for; ``auto`` is the present one, and
     #: without a GPU ``DEFAULT_TARGET``.
     target: str = "auto"
+    #: Of the trials' inputs and weights.
+    seed: int = 0
 
 
 def _finite(value: float | None) -> float | None:

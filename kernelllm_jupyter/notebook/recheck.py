@@ -17,7 +17,7 @@ from kernelllm_jupyter.notebook.panel import View
 from kernelllm_jupyter.options import Request
 from kernelllm_jupyter.report import Report
 from kernelllm_jupyter.translate import Checked, Checking, check_events
-from kernelllm_jupyter.values import CheckOptions, Problem
+from kernelllm_jupyter.values import Problem
 
 __all__ = ["Recheck"]
 
@@ -72,7 +72,8 @@ class Recheck:
         threading.Thread(target=run, name="kernelllm-recheck", daemon=True).start()
 
     def _check(self, code: str) -> Report:
-        options = CheckOptions(self._request.device, self._request.timeout_s)
+        options = replace(self._request, check=True).check_options
+        assert options is not None
         for event in check_events(self._problem, code, options):
             if isinstance(event, Checking):
                 self._show(stage="checking", message=event.message, code=code)

@@ -28,6 +28,7 @@ LAYERS = {
     "doctor": 3,
     "api": 4,
     "repl": 4,
+    "commands": 4,
     "cli": 4,
     "notebook": 4,
     "__main__": 4,

@@ -1,0 +1,1 @@
+"""The larger commands of ``kernelllm``, one module each; ``cli`` names them all."""
