@@ -10,7 +10,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 
+import kernelllm_jupyter
+
+SCHEMA = json.loads(
+    (Path(kernelllm_jupyter.__file__).parent / "schemas" / "verdict.schema.json").read_text()
+)
 GOOD = """\
 import torch
 import triton
@@ -127,6 +133,7 @@ def test_translate_json_keeps_the_contract(files: Path) -> None:
     ran = kernelllm("translate", "reference.py", "--json", "--seed", "1", cwd=files)
     assert ran.returncode == 0, ran.stderr
     made = json.loads(ran.stdout)
+    Draft202012Validator(SCHEMA).validate(made)
     assert set(made) >= {
         "code",
         "model",
