@@ -69,6 +69,8 @@ def compare_outputs(
             if result.configuration:
                 name += f", with {result.configuration}"
             message = account(f"output{path}", name, comparison, have, want, inputs)
+            if comparison.message and comparison.message not in message:
+                message += f" {comparison.message}"
             if comparison.code == "tf32":
                 message += (
                     " It is what tl.dot in TF32 gives, its default for float32: pass "

@@ -60,6 +60,8 @@ class Match:
         self.on_gpu = reference.device != "cpu"
         self.training = reference.training
         self.eval_differs = False
+        #: What the candidate returned last.
+        self.result: Result | None = None
         #: Whether the candidate's module was executed before, for a match at another size.
         self.again = again
         #: The problem's inputs as they were drawn first.
@@ -166,11 +168,17 @@ class Match:
                 raise
             if not self.eval_differs:
                 raise self._with_weights_named(refusal) from None
+            in_training = self.result
             self.training = False
             self.findings.forget_errors()
             try:
                 self._try(trial)
             except Refusal:
+                raise refusal from None
+            assert in_training is not None
+            assert self.result is not None
+            if not identical(in_training.outputs, self.result.outputs):
+                # It tells the modes apart, and is wrong in the one in which the module is built.
                 raise refusal from None
             self.findings.warn(
                 "eval_mode_only",
@@ -226,7 +234,7 @@ class Match:
         if expectation is None:
             self._discard()
             return False
-        result = self.opponent.finish()
+        result = self.result = self.opponent.finish()
         self.findings.trials += 1
         self.launching.watch(trial, result, self.findings, bool(self.request["allow_tf32"]))
         try:

@@ -64,6 +64,7 @@ def plan(seed: int, first: list[Any], second: list[Any]) -> list[Trial]:
         Trial("inputs times 0.001", seed + 15, own=False, change=_each(lambda x: x * 0.001)),
         Trial("inputs all zero", seed + 16, own=False, change=_each(torch.zeros_like)),
         Trial("inputs all alike", seed + 19, own=False, change=_each(_alike)),
+        Trial("many values nearly alike", seed + 23, own=False, change=_each(_near_ties)),
         Trial("all inputs positive", seed + 17, own=False, change=_each(torch.abs)),
         Trial("other integers", seed + 20, own=False, change=_redrawn(drawn, seed + 20)),
         Trial("masks all true", seed + 21, own=False, change=_masked(drawn, True)),
@@ -110,6 +111,19 @@ def _some_extreme(tensor: torch.Tensor) -> torch.Tensor:
     far = 200.0 if torch.finfo(tensor.dtype).max < 1e5 else 1e4
     chosen = torch.rand(tensor.shape, device=tensor.device) < 1 / 16
     return torch.where(chosen, torch.where(tensor < 0, -far, far).to(tensor.dtype), tensor)
+
+
+def _near_ties(tensor: torch.Tensor) -> torch.Tensor:
+    """Three values, of which no two are quite alike: float32 tells them apart, float16 does not.
+
+    What depends on an order (argmax, sorting, comparisons) shows there in which precision it was
+    found; mean and variance stay as they are, so that nothing cancels.
+    """
+    typical = float(tensor.abs().double().mean()) or 1.0
+    if not math.isfinite(typical):
+        return tensor
+    level = torch.clamp(torch.round(tensor / typical), -1, 1) * typical
+    return level * (1 + 2e-4 * torch.rand(tensor.shape, device=tensor.device).to(tensor.dtype))
 
 
 def _alike(tensor: torch.Tensor) -> torch.Tensor:

@@ -189,9 +189,11 @@ def test_a_float32_product_of_three_in_tf32_is_as_good_as_float32() -> None:
 
 def test_a_float32_product_in_tf32_that_does_not_show_is_a_warning() -> None:
     case = next(case for case in RIGHT if case.name == "matmul")
-    source = case.source().replace(', input_precision="ieee"', "")
-    short = HEAD + model("x @ y", "torch.randn(33, 40).sign(), torch.randn(40, 21).sign()")
-    # Nothing but signs: no bit is lost in TF32. Other magnitudes are powers of two as well.
+    # Nothing but signs is multiplied, and no bit of those is lost in TF32.
+    signs = "tl.dot(tl.where(a < 0, -1.0, 1.0), tl.where(b < 0, -1.0, 1.0))"
+    source = case.source().replace('tl.dot(a, b, input_precision="ieee")', signs)
+    product = "torch.where(x < 0, -1.0, 1.0) @ torch.where(y < 0, -1.0, 1.0)"
+    short = HEAD + model(product, "torch.randn(33, 64), torch.randn(64, 21)")
     verdict = check(Problem(short, "Model"), source, device="cpu")
     assert "tf32" in [warning.code for warning in verdict.warnings]
 
