@@ -216,6 +216,8 @@ class Launches:
         #: Counts the runs, so that each trial can take another autotuning configuration.
         self.turn = 0
         self.configuration: str | None = None
+        #: Which configurations there are, and which were tried (see ``autotuning``).
+        self.tuning: Any = None
         #: What else was seen, for example a product that a GPU computes in TF32.
         self.notes: set[str] = set()
         #: Where launches become compilations, in a server that compiles for a GPU.

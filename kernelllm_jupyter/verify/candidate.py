@@ -211,6 +211,7 @@ def _run(entrant: Entrant, message: Message) -> tuple[dict[str, Any], list[Blob]
         "stale": stale,
         "notes": sorted(entrant.launches.notes),
         "configuration": entrant.launches.configuration,
+        "configurations": _configurations(entrant.launches),
         "devices": [leaf.device.type for _, leaf in leaves(outputs) if _plain(leaf)],
     }
     return header, blobs
@@ -221,6 +222,14 @@ def _keep(entrant: Entrant, tensors: list[torch.Tensor]) -> None:
     if sum(tensor.nbytes for tensor in tensors) > KEPT_BYTES // KEPT_RESULTS:
         entrant.returned.clear()
     entrant.returned.append([(tensor, tensor.detach().clone()) for tensor in tensors])
+
+
+def _configurations(launches: Launches) -> dict[str, list[str]]:
+    """Autotuning's, by Triton function: the one of this run first."""
+    reported: dict[str, list[str]] = {}
+    if launches.tuning is not None:
+        reported = launches.tuning.report(launches.turn)
+    return reported
 
 
 def _plain(leaf: Any) -> bool:

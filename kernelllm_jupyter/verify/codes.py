@@ -97,6 +97,7 @@ NOT_MADE: Mapping[str, str] = {
     "out_of_bounds": "Accesses out of bounds are tracked in the interpreter only.",
     "weights": "Weights could not be matched with the reference's, so they were not varied.",
     "sizes": "Other sizes were not tried.",
+    "configurations": "Some autotuning configurations were not run, for want of time.",
     "variations": "Runs took too long for further variations.",
 }
 

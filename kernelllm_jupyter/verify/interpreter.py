@@ -29,7 +29,7 @@ from kernelllm_jupyter.verify import (
     triton_versions,
 )
 from kernelllm_jupyter.verify.audit import Launches
-from kernelllm_jupyter.verify.autotuning import take_turns
+from kernelllm_jupyter.verify.autotuning import StaticAssertion, take_turns
 
 __all__ = ["install"]
 
@@ -46,6 +46,7 @@ def install(launches: Launches) -> list[str]:
     fake_driver.install()
     _watch_launches(launches)
     take_turns(launches)
+    _static_assertions()
     _quick_erf()
     interpreter_names.install()
     interpreter_syntax.install()
@@ -75,6 +76,23 @@ def _watch_launches(launches: Launches) -> None:
         )
 
     tri.GridExecutor.__call__ = call
+
+
+def _static_assertions() -> None:
+    """Tell those that fail from other assertions: autotuning leaves such a configuration out."""
+    original = tri._patch_lang_core
+
+    def patch(language: Any, *scope: Any) -> Any:
+        result = original(language, *scope)
+
+        def static_assert(condition: Any, message: Any = "") -> None:
+            if not condition:
+                raise StaticAssertion(message)
+
+        language.static_assert = static_assert
+        return result
+
+    tri._patch_lang_core = patch
 
 
 def _quick_erf() -> None:

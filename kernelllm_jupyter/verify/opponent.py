@@ -51,6 +51,8 @@ class Result:
     stale: bool
     notes: tuple[str, ...]
     configuration: str | None
+    #: By autotuned Triton function: the configuration of this run, and then all of them.
+    configurations: dict[str, tuple[str, ...]]
     devices: tuple[str, ...]
 
 
@@ -126,6 +128,7 @@ class Opponent:
                 stale=bool(header["stale"]),
                 notes=_words(header["notes"]),
                 configuration=_word_or_none(header["configuration"]),
+                configurations=_named_words(header["configurations"]),
                 devices=_words(header["devices"]),
             )
         except (KeyError, ValueError) as error:
@@ -170,6 +173,12 @@ def _tensors(found: Any) -> dict[str, torch.Tensor]:
     if not all(isinstance(value, torch.Tensor) for value in found.values()):
         raise ValueError("a weight that is no tensor")
     return found
+
+
+def _named_words(value: Any) -> dict[str, tuple[str, ...]]:
+    if not isinstance(value, dict) or not all(value.values()):
+        raise ValueError("configurations")
+    return {str(name): _words(words) for name, words in value.items()}
 
 
 def _words(found: Any) -> tuple[str, ...]:

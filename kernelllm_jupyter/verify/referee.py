@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from kernelllm_jupyter.verify.conduct import Launching, Memory, watch_side_effects
+from kernelllm_jupyter.verify.configurations import Configurations
 from kernelllm_jupyter.verify.findings import Findings, Refusal, Say
 from kernelllm_jupyter.verify.nests import identical, leaves, mapped
 from kernelllm_jupyter.verify.opponent import Opponent, Result
@@ -69,6 +70,7 @@ class Match:
         #: Which of the candidate's tensors stands for which of the reference's.
         self.names: dict[str, str] = {}
         self.launching, self.memory, self.controls = Launching(), Memory(), Controls()
+        self.configurations = Configurations()
 
     def play(self, *, brief: bool = False) -> None:
         """Raise :class:`Refusal` or :class:`ReferenceFailure`, or return: then it is correct.
@@ -100,6 +102,10 @@ class Match:
                     self._try_layout(trial)
                 else:
                     self._try(trial)
+        with timed("configurations"):
+            self.configurations.finish(
+                lambda: self._try(trials[0]), lambda: self._too_late(trials[-1]), self.findings
+            )
         with timed("without_launches"):
             self._try_without_launches(trials[1])
         self.launching.conclude(self.findings)
@@ -244,6 +250,7 @@ class Match:
             raise
         watch_side_effects(inputs, state, self.names, expectation, result, self.findings)
         self.memory.remember(expectation, result)
+        self.configurations.note(result)
         self.launching.compare(inputs, state, expectation, result)
         self.controls.try_all(trial, inputs, expectation)
         return True
