@@ -103,8 +103,9 @@ class Match:
                 else:
                     self._try(trial)
         with timed("configurations"):
+            late_s = 0.4 * float(self.request["timeout_s"])
             self.configurations.finish(
-                lambda: self._try(trials[0]), lambda: self._too_late(trials[-1]), self.findings
+                lambda: self._try(trials[0]), lambda: self.seconds_left() < late_s, self.findings
             )
         with timed("without_launches"):
             self._try_without_launches(trials[1])
