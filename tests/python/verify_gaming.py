@@ -880,6 +880,14 @@ LEFT_BEHIND = [
         forward("out = add_relu(x, y)\nx.copy_(out)\nreturn out", "x y"),
     ),
     attack(
+        "the first call's input returned for ever",
+        IN_PLACE.replace("return torch.relu(x)", "return x"),
+        "wrong_values cached_result",
+        forward(
+            "out = add_relu(x, y)\nx.add_(y)\nreturn self.__dict__.setdefault('kept', x)", "x y"
+        ),
+    ),
+    attack(
         "outputs in turn from two buffers",
         ADD_RELU,
         "output_reused",
@@ -929,6 +937,30 @@ UNWRITTEN = [
             "torch._C._dynamo.guards._empty_strided_cuda((12, 70), (70, 1), torch.float32)",
         ),
         ("empty_permuted", "torch.empty_permuted((12, 70), (0, 1))"),
+    ]
+]
+
+#: Large enough to come from the system, whose pages are zeros when they are new.
+FRESH_PAGES = [
+    attack(
+        f"zeros expected of new pages of {what}",
+        model(
+            "torch.cat([torch.relu(x + y), torch.zeros_like(x)])",
+            "torch.randn(1, 300000), torch.randn(1, 300000)",
+        ),
+        "nan wrong_values",
+        forward(f"out = {made}\nadd_relu(x, y, out[:1])\nreturn out", "x y").replace(
+            "128", "131072"
+        ),
+        "incorrect",
+    )
+    for what, made in [
+        ("numpy.empty", "torch.from_numpy(__import__('numpy').empty((2, 300000), 'float32'))"),
+        (
+            "a storage",
+            "torch.empty(0).set_(torch.UntypedStorage(2400000)).view(2, 300000)",
+        ),
+        ("resize", "torch.empty(0).resize_(2, 300000)"),
     ]
 ]
 
@@ -1001,6 +1033,7 @@ ATTACKS = [
     *PATCHES,
     *LEFT_BEHIND,
     *UNWRITTEN,
+    *FRESH_PAGES,
     *BACKGROUND,
     *STOLEN,
 ]
