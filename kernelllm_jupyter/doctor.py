@@ -148,11 +148,9 @@ def _labextension() -> Examined:
 
 
 def _sandbox() -> Examined:
-    from kernelllm_jupyter.verify.sandbox import layers
+    from kernelllm_jupyter.verify.layers import active_layers, how_to_get
 
-    active = layers()
-    if active:
-        return Examined("sandbox", "ok", ", ".join(active))
-    return Examined(
-        "sandbox", "note", "process limits only", "user namespaces and Landlock need Linux 5.13"
-    )
+    active = active_layers()
+    missing = how_to_get(active)
+    found = ", ".join(active) or "process limits only"
+    return Examined("sandbox", "note" if missing else "ok", found, "; ".join(missing))

@@ -61,7 +61,8 @@ REASONS: Mapping[str, Mapping[str, str]] = {
     "out_of_memory": {"memory": "The candidate needed more memory than it may have."},
     "crashed": {
         "exit": "The candidate's process ended itself.",
-        "too_many_processes": "The candidate started too many processes.",
+        "too_many_processes": "The candidate started too many processes or threads.",
+        "too_much_written": "The candidate wrote too much into its folder.",
         "gone": "The candidate's process closed its connection to the check.",
         "garbled": "The candidate's process sent no valid result.",
     },

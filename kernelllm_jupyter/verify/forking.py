@@ -5,7 +5,9 @@ Runs in the server's process and, after a fork, in its children.
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import importlib
 import os
 import signal
 import socket
@@ -14,14 +16,21 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from kernelllm_jupyter.verify.pair import Seat, Start
-from kernelllm_jupyter.verify.sandbox import confine, die_with_parent
+from kernelllm_jupyter.verify.namespaces import Namespaces
+from kernelllm_jupyter.verify.pair import Seat, Start, Started
+from kernelllm_jupyter.verify.reading import readable_paths
+from kernelllm_jupyter.verify.sandbox import (
+    confine_candidate,
+    confine_referee,
+    die_with_parent,
+    try_confinement,
+)
 from kernelllm_jupyter.verify.traces import leave_traces
 
 __all__ = ["prepared"]
 
 
-def prepared(device: str, layers: list[str]) -> tuple[Start, dict[str, str]]:
+def prepared(device: str, spaces: Namespaces, layers: list[str]) -> tuple[Start, dict[str, str]]:
     """Import all that a check needs; returns how to start a child, and the versions."""
     if device == "cpu":
         os.environ["TRITON_INTERPRET"] = "1"
@@ -32,31 +41,46 @@ def prepared(device: str, layers: list[str]) -> tuple[Start, dict[str, str]]:
     from kernelllm_jupyter.verify import roles
 
     launches = roles.install(device)
-    layers.extend([*_confinement(), "memory limit"])
+    readable: list[Path] | None = readable_paths()
+    active = try_confinement(spaces, readable, _read_what_is_needed)
+    if not active:
+        readable, active = None, try_confinement(spaces, None, lambda: None)
+    layers.extend([*active, "memory limit"])
     gc.collect()
     gc.freeze()
 
-    def start(seat: Seat) -> int:
-        return _fork(seat, launches, device)
+    def start(seat: Seat) -> Started:
+        if seat.role == "referee":
+            return Started(_fork(seat, launches, device, spaces, readable))
+        with spaces.new_processes() as keeper:
+            return Started(_fork(seat, launches, device, spaces, readable), keeper)
 
     return start, {"torch": torch.__version__, "triton": triton.__version__}
 
 
-def _confinement() -> list[str]:
-    """The names of the layers that a child will have, learnt from one that tries them."""
-    reading, writing = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        os.write(writing, "\n".join(confine(Path.cwd())).encode())
-        os._exit(0)
-    os.close(writing)
-    os.waitpid(pid, 0)
-    text = os.read(reading, 1 << 12).decode()
-    os.close(reading)
-    return text.split("\n") if text else []
+def _read_what_is_needed() -> None:
+    import numpy
+    import torch
+    import triton
+
+    for module in (os, numpy, torch, triton):
+        Path(str(module.__file__)).read_bytes()
+    for name in ("/proc/self/status", "/proc/meminfo", "/dev/urandom", "/dev/null"):
+        with open(name, "rb") as file:
+            file.read(1)
+    for entry in sys.path:
+        if os.path.isdir(entry):
+            # The package's own folder may stand beside the user's files.
+            with contextlib.suppress(PermissionError):
+                os.listdir(entry)
+
+    # One that nothing has imported yet.
+    importlib.import_module("this" if "wave" in sys.modules else "wave")
 
 
-def _fork(seat: Seat, launches: Any, device: str) -> int:
+def _fork(
+    seat: Seat, launches: Any, device: str, spaces: Namespaces, readable: list[Path] | None
+) -> int:
     pid = os.fork()
     if pid:
         return pid
@@ -65,6 +89,12 @@ def _fork(seat: Seat, launches: Any, device: str) -> int:
         wire = seat.wire.detach()
         report = seat.report.detach() if seat.report is not None else None
         _settle_in(seat, {wire, report} - {None})
+        if seat.role == "candidate":
+            confine_candidate(seat.folder, spaces, readable)
+        else:
+            os.chdir(seat.folder / "home")
+            confine_referee(seat.folder)
+        leave_traces(seat.folder)
         from kernelllm_jupyter.verify import roles
 
         roles.play(
@@ -84,7 +114,7 @@ def _fork(seat: Seat, launches: Any, device: str) -> int:
 
 
 def _settle_in(seat: Seat, kept: set[Any]) -> None:
-    """A session, a folder, standard streams and descriptors of its own."""
+    """A session, a home, standard streams and descriptors of its own."""
     os.setsid()
     die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -101,9 +131,6 @@ def _settle_in(seat: Seat, kept: set[Any]) -> None:
                 continue
     home = seat.folder / "home"
     home.mkdir()
-    os.chdir(home)
     for name in ("HOME", "TMPDIR", "XDG_CACHE_HOME", "TRITON_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR"):
         os.environ[name] = str(home)
     tempfile.tempdir = None
-    leave_traces(seat.folder)
-    confine(seat.folder)

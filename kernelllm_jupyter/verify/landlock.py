@@ -1,4 +1,4 @@
-"""Landlock: a process gives up writing outside one folder, TCP, and signals to other processes.
+"""Landlock: a process gives up files outside its folder, TCP, and signals to other processes.
 
 Raw system calls by ctypes, since there is no Python binding to depend on. Kernels before 5.13 have
 no Landlock; TCP came with ABI 4 and signals with ABI 6. Each part is used where it is there.
@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import ctypes
 import os
+import stat
+from collections.abc import Iterable
 from pathlib import Path
 
 __all__ = ["restrict"]
@@ -40,8 +42,14 @@ class PathBeneath(ctypes.Structure):
     _fields_ = (("allowed", ctypes.c_uint64), ("parent", ctypes.c_int32))
 
 
-def restrict(folder: Path) -> list[str]:
-    """Restrict this process and its future children; the names of the layers now active."""
+def restrict(
+    folder: Path, readable: Iterable[Path] = (Path("/"),), writable: Iterable[Path] = ()
+) -> list[str]:
+    """Restrict this process and its future children; the names of the layers now active.
+
+    It may read what is below ``readable``, write to existing files below ``writable``, and do
+    what it likes below ``folder``.
+    """
     libc = ctypes.CDLL(None, use_errno=True)
     abi = libc.syscall(CREATE_RULESET, None, 0, VERSION_FLAG)
     if abi < 1:
@@ -57,9 +65,12 @@ def restrict(folder: Path) -> list[str]:
         return []
     try:
         reading = EXECUTE | READ_FILE | READ_DIR
-        on_file = READ_FILE | WRITE_FILE | (TRUNCATE if abi >= 3 else 0)
-        for path, allowed in ((Path("/"), reading), (folder, rights), (Path("/dev/null"), on_file)):
-            _allow(libc, ruleset, path, allowed)
+        writing = reading | WRITE_FILE | (TRUNCATE if abi >= 3 else 0)
+        for path in readable:
+            _allow(libc, ruleset, path, reading)
+        for path in (*writable, Path("/dev/null")):
+            _allow(libc, ruleset, path, writing)
+        _allow(libc, ruleset, folder, rights)
         libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
         if libc.syscall(RESTRICT_SELF, ruleset, 0) != 0:
             return []
@@ -79,6 +90,8 @@ def _allow(libc: ctypes.CDLL, ruleset: int, path: Path, allowed: int) -> None:
     except OSError:
         return
     try:
+        if not stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            allowed &= EXECUTE | READ_FILE | WRITE_FILE | TRUNCATE
         rule = PathBeneath(allowed, descriptor)
         libc.syscall(ADD_RULE, ruleset, RULE_PATH_BENEATH, ctypes.byref(rule), 0)
     finally:

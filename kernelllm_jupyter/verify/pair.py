@@ -20,7 +20,7 @@ from pathlib import Path
 
 from kernelllm_jupyter.verify.traces import TRACE
 
-__all__ = ["OUTPUT_LIMIT", "Pair", "Seat", "sweep"]
+__all__ = ["OUTPUT_LIMIT", "Pair", "Seat", "Started", "sweep"]
 
 #: What a child prints is kept up to this many bytes; the rest is read and dropped.
 OUTPUT_LIMIT = 64 << 10
@@ -39,8 +39,16 @@ class Seat:
     report: socket.socket | None = None
 
 
-#: Starts the process of a seat and returns its pid.
-Start = Callable[[Seat], int]
+@dataclass(frozen=True)
+class Started:
+    """A child's pid, and that of the first process of its process list where it has its own."""
+
+    pid: int
+    keeper: int | None = None
+
+
+#: Starts the process of a seat.
+Start = Callable[[Seat], Started]
 
 
 @dataclass
@@ -51,6 +59,7 @@ class Pair:
     pids: dict[str, int]
     report: socket.socket
     outputs: dict[str, int]
+    keepers: list[int] = field(default_factory=list)
     printed: dict[str, bytearray] = field(default_factory=dict)
     dropped: int = 0
     statuses: dict[str, int] = field(default_factory=dict)
@@ -60,7 +69,9 @@ class Pair:
         folder = Path(tempfile.mkdtemp(prefix="kernelllm-check-"))
         ours, theirs = socket.socketpair()
         left, right = socket.socketpair()
-        pids, outputs = {}, {}
+        pids: dict[str, int] = {}
+        outputs: dict[str, int] = {}
+        keepers: list[int] = []
         for role, wire, report in (("referee", left, theirs), ("candidate", right, None)):
             reading, writing = os.pipe()
             os.set_blocking(reading, False)
@@ -68,12 +79,20 @@ class Pair:
             place = folder / role
             place.mkdir()
             try:
-                pids[role] = start(Seat(role, place, writing, wire, report))
+                started = start(Seat(role, place, writing, wire, report))
             finally:
                 os.close(writing)
+            pids[role] = started.pid
+            if started.keeper is not None:
+                keepers.append(started.keeper)
         for end in (theirs, left, right):
             end.close()
-        return cls(folder, pids, ours, outputs, {role: bytearray() for role in pids})
+        printed = {role: bytearray() for role in pids}
+        return cls(folder, pids, ours, outputs, keepers, printed)
+
+    def members(self) -> set[int]:
+        """Every process that was started for this pair."""
+        return {*self.pids.values(), *self.keepers}
 
     def drain(self) -> None:
         """Read all that the children printed by now."""
@@ -126,6 +145,8 @@ class Pair:
 
     def end(self) -> None:
         """Kill both children with their process groups, reap them and remove their folder."""
+        for keeper in self.keepers:
+            _kill(keeper)
         alive = {role: pid for role, pid in self.pids.items() if role not in self.statuses}
         for pid in alive.values():
             _kill(pid)
@@ -133,6 +154,9 @@ class Pair:
             _, self.statuses[role] = os.waitpid(pid, 0)
         for pid in self.pids.values():
             _kill_group(pid)
+        # A keeper ends after all of its processes, of which the pair's own had to be reaped.
+        for keeper in self.keepers:
+            os.waitpid(keeper, 0)
         self.drain()
         for output in self.outputs.values():
             os.close(output)

@@ -11,29 +11,33 @@ import ctypes
 import os
 import resource
 import signal
-import subprocess
-import sys
+import site
+import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from kernelllm_jupyter.verify.crowd import PROCESS_LIMIT
 from kernelllm_jupyter.verify.landlock import restrict
+from kernelllm_jupyter.verify.namespaces import Namespaces, drop_capabilities, enter
+from kernelllm_jupyter.verify.seccomp import refuse
 
 __all__ = [
     "adopt_orphans",
     "available_memory_mb",
-    "confine",
+    "confine_candidate",
+    "confine_referee",
     "die_with_parent",
     "isolate",
-    "layers",
     "limit_memory",
     "scrubbed_environment",
+    "try_confinement",
 ]
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
-CLONE_NEWUSER = 0x10000000
-CLONE_NEWNET = 0x40000000
 #: One file that generated code writes may not grow beyond this.
 FILE_LIMIT = 1 << 30
+DESCRIPTOR_LIMIT = 1024
 
 #: Variables that a worker needs; everything else (tokens, keys) stays behind.
 KEPT_VARIABLES = (
@@ -72,6 +76,8 @@ def scrubbed_environment(package_root: Path, home: Path) -> dict[str, str]:
         "OMP_NUM_THREADS": "1",
         "MKL_NUM_THREADS": "1",
         "TOKENIZERS_PARALLELISM": "false",
+        # With the home gone, packages that were installed with `pip install --user` would be too.
+        "PYTHONUSERBASE": site.getuserbase(),
     }
 
 
@@ -79,20 +85,16 @@ def _libc() -> ctypes.CDLL:
     return ctypes.CDLL(None, use_errno=True)
 
 
-def isolate() -> list[str]:
-    """Cut the network off for this process and all its children, and adopt their orphans."""
+def isolate() -> tuple[Namespaces, list[str]]:
+    """Cut the network off for this process and all its children, and adopt their orphans.
+
+    The rest of the program may run in a child of this process (see :func:`namespaces.enter`).
+    """
+    spaces = enter()
     layers = adopt_orphans()
-    libc = _libc()
-    user, group = os.getuid(), os.getgid()
-    if libc.unshare(CLONE_NEWUSER | CLONE_NEWNET) == 0:
-        try:
-            Path("/proc/self/setgroups").write_text("deny")
-            Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
-            Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
-        except OSError:
-            pass
+    if spaces.network:
         layers.append("no network")
-    return layers
+    return spaces, layers
 
 
 def adopt_orphans() -> list[str]:
@@ -108,15 +110,61 @@ def die_with_parent() -> None:
     _libc().prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
-def confine(folder: Path) -> list[str]:
-    """Limits of one child, which may write below ``folder`` only: files, core dumps, signals."""
-    layers = restrict(folder)
+def confine_referee(folder: Path) -> None:
+    """Keep the user's own module from harm by accident: it reads all, and writes in ``folder``."""
+    restrict(folder)
+    _set_limits()
+
+
+def confine_candidate(
+    folder: Path, spaces: Namespaces, readable: Sequence[Path] | None
+) -> list[str]:
+    """Take from this process, in which generated code will run, all that it can do without.
+
+    It may write below ``folder`` only, and read below ``readable``: anything, where that is None.
+    Returns the names of the layers that are active now.
+    """
+    layers = []
+    if spaces.processes:
+        spaces.settle(folder)
+        layers += ["no other processes in sight", "read-only file system"]
+    os.chdir(folder / "home")
+    if readable is None:
+        layers += restrict(folder)
+    else:
+        seen = [*readable, Path("/proc")] if spaces.processes else [*readable, *_own_proc()]
+        found = restrict(folder, seen)
+        layers += [*found, "no reading of private files"] if found else []
+    layers += _set_limits()
+    if spaces.processes:
+        # In a user namespace of its own the system counts this check's processes only.
+        resource.setrlimit(resource.RLIMIT_NPROC, (PROCESS_LIMIT, PROCESS_LIMIT))
+        layers.append("process limit")
+    drop_capabilities()
+    if refuse(others_visible=not spaces.processes):
+        layers += ["no sockets", "no system calls but for computing"]
+        if "no signals to other processes" not in layers:
+            layers.append("no signals to other processes")
+    return layers
+
+
+def _own_proc() -> list[Path]:
+    """What a process may see of ``/proc`` where other processes are in it too."""
+    names = [name for name in os.listdir("/proc") if not name.isdigit()]
+    return [Path("/proc", name) for name in names]
+
+
+def _set_limits() -> list[str]:
+    layers = []
     for limit, value, name in (
         (resource.RLIMIT_CORE, 0, ""),
         (resource.RLIMIT_FSIZE, FILE_LIMIT, "file size limit"),
+        (resource.RLIMIT_NOFILE, DESCRIPTOR_LIMIT, "descriptor limit"),
     ):
         try:
-            resource.setrlimit(limit, (value, value))
+            hard = resource.getrlimit(limit)[1]
+            bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
+            resource.setrlimit(limit, (bound, bound))
         except (OSError, ValueError):
             continue
         if name:
@@ -145,21 +193,31 @@ def available_memory_mb() -> int:
     return 4096
 
 
-def layers() -> list[str]:
-    """The layers that a worker's processes get on this machine, tried out in a process."""
-    program = (
-        "from pathlib import Path;"
-        "from kernelllm_jupyter.verify.sandbox import confine, isolate;"
-        "print('\\n'.join([*isolate(), *confine(Path('/nonexistent'))]))"
-    )
-    root = Path(__file__).parents[2]
-    tried = subprocess.run(
-        [sys.executable, "-c", program],
-        env=scrubbed_environment(root, root),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    return tried.stdout.split("\n")[:-1] if tried.returncode == 0 else []
+def try_confinement(
+    spaces: Namespaces, readable: Sequence[Path] | None, need: Callable[[], None]
+) -> list[str]:
+    """The layers that a candidate will have, learnt from a child that tries them.
+
+    Empty where something that it must be able to do, ``need``, failed in that child.
+    """
+    reading, writing = os.pipe()
+    with tempfile.TemporaryDirectory() as name, spaces.new_processes() as keeper:
+        folder = Path(name)
+        (folder / "home").mkdir()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                active = confine_candidate(folder, spaces, readable)
+                need()
+                (folder / "home" / "file").write_text("written")
+                os.write(writing, "\n".join(active).encode())
+            finally:
+                os._exit(0)
+        os.close(writing)
+        with open(reading, "rb") as pipe:
+            text = pipe.read(1 << 12).decode()
+        os.waitpid(pid, 0)
+        if keeper is not None:
+            os.kill(keeper, signal.SIGKILL)
+            os.waitpid(keeper, 0)
+    return text.split("\n") if text else []

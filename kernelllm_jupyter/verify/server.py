@@ -20,7 +20,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
-from kernelllm_jupyter.verify.crowd import PROCESS_LIMIT, crowd
+from kernelllm_jupyter.verify.crowd import PROCESS_LIMIT, WRITTEN_LIMIT_MB, crowd, written_mb
 from kernelllm_jupyter.verify.pair import Pair, Start, sweep
 from kernelllm_jupyter.verify.protocol import BadMessage, Closed, receive, send
 from kernelllm_jupyter.verify.sandbox import adopt_orphans, isolate
@@ -114,12 +114,14 @@ class Server:
 
     def _begin(self, caller: socket.socket) -> None:
         self.selector.unregister(caller)
+        # Made first: what is forked later would have the request, with the reference, in memory.
+        pair = self.standby.popleft() if self.standby else Pair.make(self.start)
         try:
             message = receive(caller)
         except (Closed, BadMessage):
+            self.standby.append(pair)
             caller.close()
             return
-        pair = self.standby.popleft() if self.standby else Pair.make(self.start)
         now = time.monotonic()
         timeout_s = float(message.header["timeout_s"])
         memory_mb = int(message.header["memory_mb"])
@@ -195,13 +197,17 @@ class Server:
             if now - game.watched < WATCH_S:
                 continue
             game.watched = now
-            found = crowd(game.pair.pids["candidate"])
-            if found.count > PROCESS_LIMIT:
-                text = f"The candidate started more than {PROCESS_LIMIT} processes."
+            pair = game.pair
+            found = crowd([pair.pids["candidate"], *pair.keepers], self._known())
+            if found.count > PROCESS_LIMIT + len(pair.keepers):
+                text = f"The candidate started more than {PROCESS_LIMIT} processes and threads."
                 self._close(game, _refused("crashed", "too_many_processes", text))
             elif self.fork_server and found.grown_mb > 1.5 * game.memory_mb:
                 text = f"The candidate's processes hold {found.grown_mb} MB together."
                 self._close(game, _refused("out_of_memory", "memory", text))
+            elif written_mb(pair.folder / "candidate") > WRITTEN_LIMIT_MB:
+                text = f"The candidate wrote more than {WRITTEN_LIMIT_MB} MB, or very many files."
+                self._close(game, _refused("crashed", "too_much_written", text))
 
     def _close(self, game: Game, final: dict[str, Any] | None) -> None:
         """End the children whatever happened, then tell the caller."""
@@ -226,7 +232,7 @@ class Server:
 
     def _known(self) -> set[int]:
         pairs = [*self.standby, *(game.pair for game in self.games)]
-        return {pid for pair in pairs for pid in pair.pids.values()}
+        return {pid for pair in pairs for pid in pair.members()}
 
 
 def _overdue(game: Game) -> dict[str, Any]:
@@ -268,13 +274,14 @@ def _cause_of_death(status: int | None) -> dict[str, Any]:
 
 def main() -> None:
     control = socket.socket(fileno=int(sys.argv[1]))
+    control.set_inheritable(False)
     device = sys.argv[2]
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if device in FORKED:
-        layers = isolate()
+        spaces, layers = isolate()
         from kernelllm_jupyter.verify.forking import prepared
 
-        start, versions = prepared(device, layers)
+        start, versions = prepared(device, spaces, layers)
     else:
         from kernelllm_jupyter.verify import spawning
 

@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 
-from kernelllm_jupyter.verify.pair import Seat, Start
+from kernelllm_jupyter.verify.pair import Seat, Start, Started
 
 __all__ = ["Unusable", "prepared"]
 
@@ -39,7 +39,8 @@ def prepared(device: str) -> tuple[Start, dict[str, str]]:
     versions = {"torch": str(found["torch"]), "triton": str(found["triton"])}
     if found["name"]:
         versions["gpu"] = str(found["name"])
-    return lambda seat: _spawn(seat, "cuda:0" if device == "cuda" else "cpu"), versions
+    place = "cuda:0" if device == "cuda" else "cpu"
+    return lambda seat: Started(_spawn(seat, place)), versions
 
 
 def _probed() -> dict[str, object]:
