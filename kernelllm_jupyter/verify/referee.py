@@ -69,6 +69,8 @@ class Match:
         self.inputs: list[Any] = []
         #: Which of the candidate's tensors stands for which of the reference's.
         self.names: dict[str, str] = {}
+        #: Weights of the reference that could as well stand for another one, by that one.
+        self.twins: dict[str, str] = {}
         self.launching, self.memory, self.controls = Launching(), Memory(), Controls()
         self.configurations = Configurations()
 
@@ -136,7 +138,7 @@ class Match:
                 f"The code uses {', '.join(built.added_names)}, which this torch or triton no "
                 "longer has; the check put the names back, your own session does not.",
             )
-        self.names = _matched(self.reference.state, built.state)
+        self.names, self.twins = _matched(self.reference.state, built.state)
 
     def _settle_mode(self, inputs: list[Any]) -> None:
         """Leave training mode where the module draws random numbers in it (dropout)."""
@@ -267,17 +269,27 @@ class Match:
             inputs = changed
         if not trial.weights_varied:
             return inputs, self.reference.state
+        return self._with_other_weights(inputs, trial.seed)
+
+    def _with_other_weights(self, inputs: list[Any], seed: int) -> tuple[list[Any], State] | None:
+        """The same inputs with other values in every weight that the candidate has as well."""
+        original = self.reference.state
         parameters = {name for name, _ in self.reference.model.named_parameters()}
-        state = varied_state(self.reference.state, parameters, trial.seed)
+        state = varied_state(original, parameters, seed)
         if state is None:
             return None
-        if any(name not in self.names for name in state):
+        changed = {name for name in state if not torch.equal(state[name], original[name])}
+        for name in sorted(changed - self.names.keys()):
             self.findings.skip(
                 "weights",
-                "The candidate keeps its weights under other names and shapes than the "
-                "reference, so they could not be varied.",
+                f"The reference's {name} has no counterpart of its name and shape in the "
+                "candidate, so it could not be varied.",
             )
+            state[name] = original[name]
+        if not changed & self.names.keys():
             return None
+        for name, twin in self.twins.items():
+            state[name] = state[twin].clone()
         return inputs, state
 
     def _expectation(self, trial: Trial, inputs: list[Any], state: State) -> Expectation | None:
@@ -375,26 +387,34 @@ def _strides(inputs: list[Any]) -> list[Any]:
     return [x.stride() for _, x in leaves(inputs) if isinstance(x, torch.Tensor)]
 
 
-def _matched(own: State, others: State) -> dict[str, str]:
-    """The reference's tensors and the candidate's that stand for them.
+def _matched(own: State, others: State) -> tuple[dict[str, str], dict[str, str]]:
+    """The reference's tensors and the candidate's that stand for them; and which are alike.
 
-    By name and shape; what is left over by equal values, since both were built by one seed.
+    By name and shape; what is left over by equal values, since both were built by one seed. Some
+    of equal values (the ones of two norms, say) cannot be told apart: they must stay equal, and
+    where the two sides do not have as many of them, none can be said to stand for another.
     """
     names = {
         name: name
         for name, value in own.items()
         if name in others and others[name].shape == value.shape
     }
-    free = {name: value for name, value in others.items() if name not in names}
-    for name, value in own.items():
-        if name in names:
-            continue
-        for other, there in free.items():
-            if there.shape == value.shape and torch.equal(there.to(value.device), value):
-                names[name] = other
-                del free[other]
-                break
-    return names
+    twins: dict[str, str] = {}
+    left = [name for name in own if name not in names]
+    free = [name for name in others if name not in names]
+    while left:
+        value = own[left[0]]
+        mine = [name for name in left if _equal(own[name], value)]
+        theirs = [name for name in free if _equal(others[name].to(value.device), value)]
+        left = [name for name in left if name not in mine]
+        if len(mine) == len(theirs):
+            names.update(zip(mine, theirs, strict=True))
+            twins.update(dict.fromkeys(mine[1:], mine[0]))
+    return names, twins
+
+
+def _equal(left: torch.Tensor, right: torch.Tensor) -> bool:
+    return left.shape == right.shape and bool(torch.equal(left, right))
 
 
 def _cannot_cross(function: str, error: Foreign) -> ReferenceFailure:
