@@ -26,6 +26,7 @@ from kernelllm_jupyter.verify import (
     interpreter_reduce,
     interpreter_syntax,
     interpreter_types,
+    interpreter_warmup,
     triton_versions,
 )
 from kernelllm_jupyter.verify.audit import Launches
@@ -57,6 +58,7 @@ def install(launches: Launches) -> list[str]:
     interpreter_atomics.install()
     interpreter_assembly.install()
     interpreter_map.install()
+    interpreter_warmup.install()
     interpreter_bounds.install()
     interpreter_types.install()
     interpreter_patches.install()

@@ -120,3 +120,40 @@ def test_block_pointers_run_or_are_refused_as_the_installed_triton_does() -> Non
         assert verdict.correct, verdict.reasons
     else:
         assert "Block pointers have been removed" in verdict.reasons[0].message
+
+
+PERSISTENT = """
+@triton.jit
+def soft(o_ptr, x_ptr, rows, columns, BLOCK: tl.constexpr, STAGES: tl.constexpr):
+    for row in tl.range(tl.program_id(0), rows, tl.num_programs(0), num_stages=STAGES):
+        at = tl.arange(0, BLOCK)
+        inside = at < columns
+        x = tl.load(x_ptr + row * columns + at, mask=inside, other=-float("inf"))
+        e = tl.exp(x - tl.max(x, axis=0))
+        tl.store(o_ptr + row * columns + at, e / tl.sum(e, axis=0), mask=inside)
+
+properties = triton.runtime.driver.active.utils.get_device_properties(0)
+
+class ModelNew(nn.Module):
+    def forward(self, x):
+        rows, columns = x.shape
+        block = triton.next_power_of_2(columns)
+        o = torch.empty_like(x)
+        made = soft.warmup(
+            o, x, rows, columns, BLOCK=block, STAGES=2, num_warps=8, grid=(1,)
+        )
+        made._init_handles()
+        fit = properties["max_num_regs"] // (made.n_regs * properties["warpSize"] * 8)
+        fit = min(fit, properties["max_shared_mem"] // made.metadata.shared)
+        programs = min(properties["multiprocessor_count"] * fit, rows)
+        made[(programs, 1, 1)](o, x, rows, columns{constants})
+        return o
+"""
+
+
+@pytest.mark.parametrize("constants", ["", ", block, 2"])
+def test_a_persistent_kernel_may_be_warmed_up_and_launched_from_that(constants: str) -> None:
+    reference = model("torch.softmax(x, dim=-1)", ROWS)
+    verdict = verdict_of(reference, PERSISTENT.replace("{constants}", constants))
+    assert verdict.correct, verdict.reasons
+    assert verdict.launches
