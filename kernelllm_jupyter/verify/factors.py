@@ -12,7 +12,33 @@ import torch
 
 from kernelllm_jupyter.verify.evidence import MOST, Evidence
 
-__all__ = ["another_function", "by_rows", "partly", "rectified", "scaled", "shifted", "wrapped"]
+__all__ = [
+    "alone",
+    "another_function",
+    "by_groups",
+    "partly",
+    "rectified",
+    "scaled",
+    "shifted",
+    "wrapped",
+]
+
+
+PADDED = "so a mean is over a block and its padding"
+
+
+def alone(evidence: Evidence) -> str:
+    """A single value that is a known multiple of the right one."""
+    have, want = float(evidence.have[0]), float(evidence.want[0])
+    if (
+        not evidence.floats
+        or not math.isfinite(have)
+        or not math.isfinite(want)
+        or 0 in (have, want)
+    ):
+        return ""
+    meaning = _meaning(have / want, evidence)
+    return f"It is {have / want:.6g} times what it should be{meaning}." if meaning else ""
 
 
 def scaled(evidence: Evidence) -> str:
@@ -39,6 +65,8 @@ def partly(evidence: Evidence) -> str:
     away = have - want
     middle = float(away.median())
     limit = 1e-3 * abs(middle) if evidence.floats else 0.0
+    if evidence.expected.dtype == torch.bool:
+        return f"Wherever it is wrong, it is {middle > 0}." if bool((away == middle).all()) else ""
     if not evidence.floats and bool((away.abs() == 1).all()):
         return "Wherever it is wrong, it is off by one."
     if not torch.isfinite(away).all() or bool(((away - middle).abs() > limit).any()):
@@ -85,10 +113,9 @@ def _meaning(factor: float, evidence: Evidence) -> str:
     for size in _sizes(evidence):
         block = 1 << (size - 1).bit_length()
         near = [
-            (
-                size / block,
-                f": that is {size} / {block}, so a mean is over a block and its padding",
-            ),
+            (size / block, f": that is {size} / {block}, {PADDED}"),
+            (math.sqrt(size / block), f": that is sqrt({size} / {block}), {PADDED}"),
+            (math.sqrt(block / size), f": that is sqrt({block} / {size}), {PADDED}"),
             (size, f": {size} is a size of the problem, so a sum stands where a mean should"),
             (1 / size, f": that is 1 / {size}, so a mean stands where a sum should"),
             (size / (size - 1), f": that is n / (n - 1) for n = {size}, so a variance is unbiased"),
@@ -185,31 +212,72 @@ def another_function(evidence: Evidence) -> str:
     return ""
 
 
-def by_rows(evidence: Evidence) -> str:
-    """A factor of its own for each row or column, or both: normalised along another axis, say."""
+def by_groups(evidence: Evidence) -> str:
+    """A factor, or an offset, of its own for each row, column or index of another axis."""
     if not evidence.floats or len(evidence.shape) < 2 or not evidence.whole:
         return ""
-    # A few wrong elements fit any rows' and columns' factors.
+    # A few wrong elements fit any groups' factors.
     if evidence.count < evidence.total // 10:
         return ""
-    have, want = (
-        x.reshape(-1, evidence.shape[-1]).double() for x in (evidence.got, evidence.expected)
-    )
+    have, want = evidence.got.double(), evidence.expected.double()
     usable = want.abs() > 1e-2 * evidence.scale
     quotients = torch.where(usable, have / want, torch.full_like(want, math.nan))
-    bad = evidence.wrong.reshape(want.shape)
-    if min(want.shape) < 3 or int(usable.sum()) < 3 * max(want.shape) or not (usable & bad).any():
+    away = have - want
+    last = len(evidence.shape) - 1
+    for axis in range(last, -1, -1):
+        others = tuple(other for other in range(last + 1) if other != axis)
+        whose = _group(axis, last)
+        factors, offsets = _fitted(quotients, others), _fitted(away, others)
+        if factors is not None and _fits(quotients, factors, evidence, usable, relative=True):
+            if whose == "row":
+                return f"Each row has a factor of its own: {NORMALISED}?"
+            return f"Each {whose} has a factor of its own: is a weight left out, or {NORMALISED}?"
+        everywhere = torch.isfinite(away)
+        if offsets is not None and _fits(away, offsets, evidence, everywhere, relative=False):
+            return f"Each {whose} is off by an amount of its own: is a bias left out?"
+    rows = _fitted(quotients, (last,))
+    if rows is None:
         return ""
-    rows = quotients.nanmedian(dim=1, keepdim=True).values
-    columns = quotients.nanmedian(dim=0, keepdim=True).values
-    both = (quotients / rows).nanmedian(dim=0, keepdim=True).values * rows
-    for whose, fitted in (("row", rows), ("column", columns), ("row and each column", both)):
-        away = (quotients - fitted).abs()
-        fits = away <= max(1e-4, evidence.alike) * fitted.abs()
-        # Where few elements are wrong, a factor of 1 fits nearly all.
-        if all(float(fits[among].double().mean()) >= MOST for among in (usable, usable & bad)):
-            return (
-                f"Each {whose} has a factor of its own: is it normalised along the right axis, "
-                "over all its elements, with the right epsilon?"
-            )
+    if _fits(quotients, rows, evidence, usable, relative=True):
+        return f"Each row has a factor of its own: {NORMALISED}?"
+    columns = _fitted(quotients / rows, tuple(range(last)))
+    if columns is not None and _fits(quotients, rows * columns, evidence, usable, relative=True):
+        return f"Each row and each column has a factor of its own: {NORMALISED}?"
     return ""
+
+
+def _group(axis: int, last: int) -> str:
+    if axis == last:
+        return "column"
+    return "row" if last == 1 else f"index of axis {axis}"
+
+
+NORMALISED = "is it normalised along the right axis, over all its elements, with the right epsilon"
+
+
+def _fitted(values: torch.Tensor, axes: tuple[int, ...]) -> torch.Tensor | None:
+    """The median over some axes, kept as axes of size 1; None over too few elements."""
+    kept = [axis for axis in range(values.ndim) if axis not in axes]
+    shape = [1 if axis in axes else values.shape[axis] for axis in range(values.ndim)]
+    flat = values.permute(*kept, *axes).reshape(*(values.shape[axis] for axis in kept), -1)
+    if flat.shape[-1] < 3 or flat.numel() < 3 * flat.shape[-1]:
+        return None
+    return flat.nanmedian(dim=-1).values.reshape(shape)
+
+
+def _fits(
+    values: torch.Tensor,
+    fitted: torch.Tensor,
+    evidence: Evidence,
+    among: torch.Tensor,
+    *,
+    relative: bool,
+) -> bool:
+    """Whether values are those fitted, among the wrong elements as well as among all."""
+    part = max(1e-4, evidence.alike)
+    allowed = part * (fitted.abs() if relative else torch.full_like(fitted, evidence.scale))
+    close = (values - fitted).abs() <= allowed
+    wrong = among & evidence.wrong
+    return bool(wrong.any()) and all(
+        float(close[marked].double().mean()) >= MOST for marked in (among, wrong)
+    )

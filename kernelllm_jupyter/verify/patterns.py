@@ -15,8 +15,9 @@ import torch
 from kernelllm_jupyter.verify.audit import POISON, POISON_NUMBER
 from kernelllm_jupyter.verify.evidence import Evidence, gathered, positions
 from kernelllm_jupyter.verify.factors import (
+    alone,
     another_function,
-    by_rows,
+    by_groups,
     partly,
     rectified,
     scaled,
@@ -36,8 +37,8 @@ ROUGHLY = 2e-2
 
 def described_values(evidence: Evidence) -> str:
     """What the result is instead; empty where no known pattern fits."""
-    if evidence.total < 2:
-        return ""
+    if evidence.total == 1:
+        return alone(evidence)
     for recognise in RECOGNISERS:
         found = recognise(evidence)
         if found:
@@ -62,18 +63,26 @@ def unwritten(evidence: Evidence) -> str:
     left = left & evidence.bad
     if not left.any():
         return ""
+    nan = evidence.floats and bool(torch.isnan(got[left]).any())
+    if nan and not bool((left == evidence.bad).all()):
+        return ""
+    what = "NaN" if nan else "what fresh memory holds"
     if left.all():
-        return "Nothing of it was written."
-    what = "NaN" if evidence.floats and bool(torch.isnan(got[left]).any()) else "what was there"
-    if bool((left == evidence.bad).all()):
-        whose = "The wrong element is" if evidence.count == 1 else "The wrong elements are"
-        return f"{whose} {what}: never written, or computed from memory that was never written."
-    return f"Some of the wrong elements are {what}: never written."
+        return (
+            f"All of it is {what}: never written, or added to memory that was never written (an "
+            "atomic add needs zeros to begin with)."
+        )
+    some = "The" if bool((left == evidence.bad).all()) else "Some of the"
+    whose = f"{some} wrong elements are" if evidence.count > 1 else "The wrong element is"
+    computed = ", or from 0 / 0 or infinity - infinity" if nan else ""
+    return (
+        f"{whose} {what}: never written, or computed from memory that was never written{computed}."
+    )
 
 
 def _is_poison_nan(got: torch.Tensor) -> torch.Tensor:
-    """NaN with the bits that fresh memory is filled with; arithmetic on x86 and on GPUs makes
-    NaN with other bits."""
+    """NaN with the bits that fresh memory is filled with; 0 / 0 on x86 and on GPUs makes NaN with
+    other bits, of which some functions make these."""
     views = {2: torch.int16, 4: torch.int32, 8: torch.int64}
     view = views.get(got.element_size())
     if view is None:
@@ -119,6 +128,8 @@ def infinite(evidence: Evidence) -> str:
     over = torch.isinf(evidence.have) & torch.isfinite(evidence.want)
     if not over.any():
         return ""
+    if bool((evidence.have[over] < 0).all()):
+        return "It is -infinity, as the logarithm of 0 or a maximum over masked elements gives it."
     if evidence.got.dtype == torch.float16:
         return "A result or a step before it is beyond float16's 65504: compute in float32."
     return "A step overflows to infinity: an exp of a large number, or a division by 0."
@@ -290,9 +301,9 @@ RECOGNISERS: tuple[Recogniser, ...] = (
     not_a_number,
     infinite,
     rectified,
+    tied,
     constant,
     unchanged,
-    tied,
     wrapped,
     scaled,
     shifted,
@@ -301,6 +312,6 @@ RECOGNISERS: tuple[Recogniser, ...] = (
     transposed,
     rolled,
     another_function,
-    by_rows,
+    by_groups,
     reordered,
 )

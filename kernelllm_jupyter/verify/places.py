@@ -127,6 +127,11 @@ def box(evidence: Evidence) -> str:
     where = " and ".join(named)
     if len(named) > 1:
         return f"Exactly the elements in {where} are wrong."
+    if len(named) == 1:
+        (axis,) = (axis for axis, part in enumerate(parts) if part is not None)
+        right = evidence.shape[axis] - int(sets[axis].sum())
+        if _is_suffix(sets[axis]) and 2 * right < evidence.shape[axis]:
+            return _only_first(right, axis, evidence.shape)
     single = where.startswith(("row ", "column ", "index ", "every "))
     text = f"Exactly {where} {'is' if single else 'are'} wrong"
     if parts[-1] is not None:
@@ -134,6 +139,15 @@ def box(evidence: Evidence) -> str:
     if parts[0] is not None and _is_suffix(sets[0]):
         return f"{text}: is the grid too small?"
     return f"{text}."
+
+
+def _only_first(right: int, axis: int, shape: tuple[int, ...]) -> str:
+    """Where no more than the beginning of an axis is right."""
+    many = ("rows", "columns")[axis] if len(shape) == 2 else f"indices of axis {axis}"
+    cause = ": is that one block?" if _is_block(right) else "."
+    if right == 1:
+        return f"Only the first of {shape[axis]} {many} is right{cause}"
+    return f"Only the first {right} of {shape[axis]} {many} are right{cause}"
 
 
 def region(evidence: Evidence) -> str:
