@@ -224,6 +224,8 @@ class Launches:
         self.bench: Any = None
         #: The compiled kernels that ran, on a GPU.
         self.kernels = Kernels()
+        #: The candidate's file.
+        self.filename = ""
         #: Names that the compatibility layer added to torch.
         self.added_names: tuple[str, ...] = ()
 
@@ -232,6 +234,7 @@ class Launches:
         self.only_copies = True
         self.disabled = disabled
         self.operators = operators
+        self.kernels.clear()
         self.turn += 1
         self.configuration = None
 

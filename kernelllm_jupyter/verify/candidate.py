@@ -132,6 +132,7 @@ def _build(
         raise NoModelNew("The code defines no class ModelNew that derives from torch.nn.Module.")
     args, kwargs = unpack(request["init"], message.blobs)
     sow(request["seed"])
+    launches.filename = str(path)
     launches.start(disabled=False, operators=None)
     initialise: Any = entry.__init__  # type: ignore[misc]
     with _building(vigilance), surroundings(device), taking(initialise, args, kwargs, path):
@@ -216,6 +217,10 @@ def _run(entrant: Entrant, message: Message) -> tuple[dict[str, Any], list[Blob]
         "notes": sorted(entrant.launches.notes),
         "configuration": entrant.launches.configuration,
         "configurations": _configurations(entrant.launches),
+        "compiled": {
+            "target": entrant.launches.kernels.target,
+            "kernels": entrant.launches.kernels.to_json(),
+        },
         "devices": [leaf.device.type for _, leaf in leaves(outputs) if _plain(leaf)],
     }
     return header, blobs

@@ -16,7 +16,12 @@ from typing import Any
 
 from kernelllm_jupyter.errors import KernelLLMError, ProblemError, UsageError
 from kernelllm_jupyter.values import Finding, Problem, Sizes, Verdict
-from kernelllm_jupyter.verify.compilation import CompileRun, chosen_target, joined
+from kernelllm_jupyter.verify.compilation import (
+    CompileRun,
+    chosen_target,
+    compilation_of_run,
+    joined,
+)
 from kernelllm_jupyter.verify.gpu import NO_GPU, gpu_present
 from kernelllm_jupyter.verify.sandbox import available_memory_mb
 from kernelllm_jupyter.verify.source_rules import forbidden_name
@@ -216,6 +221,7 @@ def _verdict(
         sandbox=tuple(answer["sandbox"]),
         sizes=_sizes(final.get("sizes")),
         costs_ms=final.get("costs_ms", {}),
+        compilation=compilation_of_run(final.get("compiled")),
     )
 
 

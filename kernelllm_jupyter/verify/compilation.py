@@ -26,7 +26,13 @@ from kernelllm_jupyter.values import (
 from kernelllm_jupyter.verify.resources import shared_limit_bytes
 from kernelllm_jupyter.verify.worker import CheckCancelled, worker
 
-__all__ = ["CompileRun", "chosen_target", "compilation_from", "joined"]
+__all__ = [
+    "CompileRun",
+    "chosen_target",
+    "compilation_from",
+    "compilation_of_run",
+    "joined",
+]
 
 #: How long a verdict that is there waits for its compilation. One kernel takes 0.1 to 1 s.
 PATIENCE_S = 30.0
@@ -41,7 +47,7 @@ def chosen_target(target: str | None, *, on_gpu: bool) -> str | None:
     """
     if target == "auto":
         return None if on_gpu else DEFAULT_TARGET
-    if target is not None and not re.fullmatch(TARGET_PATTERN, target):
+    if target is not None and not _is_target(target):
         raise UsageError(f"There is no target {target!r}: name one such as sm_90 or gfx942.")
     return target
 
@@ -134,7 +140,7 @@ def _not_made(verdict: Verdict, target: str, why: str) -> Verdict:
 
 
 def _host_tensors(final: dict[str, Any]) -> tuple[Finding, ...]:
-    names = ", ".join(str(name)[:TEXT_LIMIT] for name in final.get("on_host", ()))
+    names = ", ".join(_text(name) for name in _items(final, "on_host"))
     if not names:
         return ()
     text = f"{names} is given a tensor in the host's memory, where a GPU's launch fails: name "
@@ -154,8 +160,25 @@ def compilation_from(final: dict[str, Any], target: str) -> Compilation:
     """The kernels that an answer tells of; what is no figure there is None."""
     limit = shared_limit_bytes(target)
     kernels = tuple(_kernel(item, limit) for item in _items(final, "kernels"))
-    left_out = tuple(str(item)[:TEXT_LIMIT] for item in _items(final, "left_out"))
+    left_out = tuple(_text(item) for item in _items(final, "left_out"))
     return Compilation(target, kernels, left_out)
+
+
+def compilation_of_run(compiled: Any) -> Compilation | None:
+    """The kernels that ran on a GPU; None where none did."""
+    if not isinstance(compiled, dict) or not compiled.get("kernels"):
+        return None
+    target = compiled.get("target")
+    return compilation_from(compiled, str(target)) if _is_target(target) else None
+
+
+def _is_target(name: Any) -> bool:
+    return isinstance(name, str) and re.fullmatch(TARGET_PATTERN, name) is not None
+
+
+def _text(value: Any) -> str:
+    """A candidate's word, bounded and without what makes a terminal do something."""
+    return "".join(c for c in str(value)[:TEXT_LIMIT] if c.isprintable())
 
 
 def _items(final: dict[str, Any], name: str) -> list[Any]:
@@ -169,9 +192,9 @@ def _kernel(item: Any, limit: int | None) -> CompiledKernel:
     whole = [_count(size) for size in grid] if isinstance(grid, list) else []
     configuration = item.get("configuration")
     return CompiledKernel(
-        name=str(item.get("name"))[:TEXT_LIMIT],
+        name=_text(item.get("name")),
         line=_count(item.get("line")),
-        configuration=None if configuration is None else str(configuration)[:TEXT_LIMIT],
+        configuration=None if configuration is None else _text(configuration),
         launches=_count(item.get("launches")) or 0,
         grid=(whole[0] or 0, whole[1] or 0, whole[2] or 0) if len(whole) == 3 else None,
         num_warps=_count(item.get("num_warps")),

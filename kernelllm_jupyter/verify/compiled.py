@@ -1,4 +1,4 @@
-"""Triton kernels that are compiled and launched on a GPU: counted, and old names put back."""
+"""Triton kernels that are compiled and launched on a GPU: counted, read, and old names put back."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import triton.language as tl
 from triton.runtime.jit import JITFunction
 
 from kernelllm_jupyter.verify.audit import Launches
+from kernelllm_jupyter.verify.resources import definition_line, from_launch
 
 __all__ = ["install"]
 
@@ -15,6 +16,7 @@ __all__ = ["install"]
 def install(launches: Launches) -> list[str]:
     """Count every launch; returns the names that were added to ``tl``."""
     _watch_launches(launches)
+    _pass_over_tuning(launches)
     _watch_inductor_launches(launches)
     return _old_names()
 
@@ -23,14 +25,53 @@ def _watch_launches(launches: Launches) -> None:
     original = JITFunction.run
 
     def run(self: Any, *args: Any, grid: Any, warmup: bool, **kwargs: Any) -> Any:
+        sizes = [] if callable(grid) else [grid]
+        observed = launches.observed(grid)
+
+        def asked(*meta: Any, **options: Any) -> Any:
+            sizes.append(observed(*meta, **options))
+            return sizes[-1]
+
         def launch() -> Any:
-            return original(self, *args, grid=launches.observed(grid), warmup=warmup, **kwargs)
+            chosen = asked if callable(grid) else grid
+            return original(self, *args, grid=chosen, warmup=warmup, **kwargs)
 
         if warmup:
             return launch()
-        return launches.around(self.fn.__name__, [*args, *kwargs.values()], launch)
+        compiled = launches.around(self.fn.__name__, [*args, *kwargs.values()], launch)
+        if compiled is not None and sizes:
+            _note(launches, self.fn, compiled, sizes[-1])
+        return compiled
 
     JITFunction.run = run
+
+
+def _note(launches: Launches, function: Any, compiled: Any, grid: Any) -> None:
+    """What the kernel that just ran takes of this GPU."""
+    target = getattr(getattr(compiled, "metadata", None), "target", None)
+    if target is None:
+        return
+    number = target.arch
+    launches.kernels.target = f"sm_{number}" if target.backend == "cuda" else str(number)
+    line = definition_line(function, launches.filename)
+    sizes = tuple(grid) if isinstance(grid, tuple | list) else (grid,)
+    launches.kernels.note(function.__name__, line, None, sizes, from_launch(compiled))
+
+
+def _pass_over_tuning(launches: Launches) -> None:
+    """While an autotuner measures its configurations, none of them is the one that is used."""
+    from triton.runtime.autotuner import Autotuner
+
+    original = Autotuner._bench
+
+    def bench(self: Any, *args: Any, **kwargs: Any) -> Any:
+        launches.kernels.paused = True
+        try:
+            return original(self, *args, **kwargs)
+        finally:
+            launches.kernels.paused = False
+
+    Autotuner._bench = bench
 
 
 def _watch_inductor_launches(launches: Launches) -> None:

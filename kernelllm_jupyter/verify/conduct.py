@@ -63,6 +63,7 @@ class Launching:
         before = findings.launches
         findings.launches = sum(result.launches.values())
         findings.aten = result.aten
+        findings.compiled = result.compiled
         if before:
             self.expect_launches(trial, result)
         if not result.launches:

@@ -26,6 +26,7 @@ from kernelllm_jupyter.verify.failures import (
     failure_text,
 )
 from kernelllm_jupyter.verify.nests import leaves, mapped
+from kernelllm_jupyter.verify.opponent import MESSAGE_LIMIT, printable
 from kernelllm_jupyter.verify.protocol import BadMessage, Closed, Message, receive, send
 from kernelllm_jupyter.verify.rehearsal import compile_sample
 from kernelllm_jupyter.verify.sandbox import limit_memory
@@ -97,10 +98,12 @@ def _final(found: dict[str, Any]) -> dict[str, Any]:
     }
     if "refused" in found:
         if _sound(found["refused"]):
-            return {**final, "verdict": "compile_error", "reasons": [found["refused"]]}
+            message = printable(found["refused"]["message"][:MESSAGE_LIMIT])
+            reason = {**found["refused"], "message": message}
+            return {**final, "verdict": "compile_error", "reasons": [reason]}
         return {"not_made": "the candidate's process sent no valid result"}
     if "failed" in found:
-        return {**final, "not_made": str(found["failed"])}
+        return {**final, "not_made": printable(str(found["failed"])[:MESSAGE_LIMIT])}
     return {**final, "verdict": "correct", "reasons": []}
 
 

@@ -41,6 +41,8 @@ class Findings:
     worst_ratio: float = -1.0
     launches: int | None = None
     aten: dict[str, int] = field(default_factory=dict)
+    #: The kernels that ran on a GPU, as the candidate's process tells of them.
+    compiled: dict[str, Any] = field(default_factory=dict)
     warnings: list[dict[str, Any]] = field(default_factory=list)
     not_made: list[dict[str, Any]] = field(default_factory=list)
     #: At which sizes the verdict was made (see ``Verdict.sizes``).
@@ -99,4 +101,5 @@ class Findings:
             "aten": self.aten,
             "sizes": self.sizes,
             "costs_ms": {name: round(spent, 3) for name, spent in self.costs_ms.items()},
+            "compiled": self.compiled,
         }

@@ -53,6 +53,8 @@ class Result:
     configuration: str | None
     #: By autotuned Triton function: the configuration of this run, and then all of them.
     configurations: dict[str, tuple[str, ...]]
+    #: On a GPU, what its compiled kernels take of it: as the candidate's process tells it.
+    compiled: dict[str, Any]
     devices: tuple[str, ...]
 
 
@@ -129,6 +131,7 @@ class Opponent:
                 notes=_words(header["notes"]),
                 configuration=_word_or_none(header["configuration"]),
                 configurations=_named_words(header["configurations"]),
+                compiled=_compiled(header["compiled"]),
                 devices=_words(header["devices"]),
             )
         except (KeyError, ValueError) as error:
@@ -203,6 +206,13 @@ def _tally(found: Any) -> dict[str, int]:
     if not all(type(count) is int and 0 < count < 1 << 62 for count in found.values()):
         raise ValueError("no tally")
     return {_word(name): count for name, count in found.items()}
+
+
+def _compiled(found: Any) -> dict[str, Any]:
+    """Whose content is looked at where it becomes a value: see ``compilation_from``."""
+    if not isinstance(found, dict) or not isinstance(found.get("kernels"), list):
+        raise ValueError("no compiled kernels")
+    return {"target": _word_or_none(found.get("target")), "kernels": found["kernels"][:MOST_WORDS]}
 
 
 def _milliseconds(found: Any) -> dict[str, float]:

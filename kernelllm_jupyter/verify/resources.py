@@ -130,6 +130,8 @@ class Kernels:
 
     def __init__(self) -> None:
         self.rows: dict[tuple[str, int | None, str | None], dict[str, Any]] = {}
+        #: The GPU that they ran on.
+        self.target: str | None = None
         #: True while an autotuner measures: what it does not choose is not counted.
         self.paused = False
 

@@ -5,6 +5,7 @@ Run with ``pytest tests/gpu`` on a machine with a GPU that torch can use.
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from corpus import Entry, written
 from verify_candidates import (
     ADD_RELU,
     ADD_RELU_RIGHT,
+    AUTOTUNED,
     HEAD,
     MATMUL,
     MATMUL_KERNEL,
@@ -94,6 +96,33 @@ def test_an_output_on_the_wrong_device_is_refused() -> None:
     source = CANDIDATE.replace("return out", "return out.cpu()")
     verdict = check(PROBLEM, source, device="cuda", timeout_s=120)
     assert [reason.code for reason in verdict.reasons] == ["device"]
+
+
+def test_what_the_kernels_take_is_read_from_those_that_ran() -> None:
+    verdict = check(PROBLEM, CANDIDATE, device="cuda", timeout_s=120)
+    compilation = verdict.compilation
+    assert compilation is not None
+    assert re.fullmatch(r"sm_\d+|gfx\w+", compilation.target)
+    (kernel,) = compilation.kernels
+    assert kernel.name == "apply_kernel"
+    assert "def apply_kernel" in CANDIDATE.splitlines()[(kernel.line or 0) - 1]
+    assert (kernel.launches, kernel.num_warps, kernel.grid) == (1, 4, (4, 1, 1))
+    assert kernel.registers
+    assert (kernel.spill_bytes, kernel.shared_bytes) == (0, 0)
+
+
+def test_an_autotuned_kernel_is_counted_as_it_was_chosen() -> None:
+    verdict = check(PROBLEM, TRITON + AUTOTUNED, device="cuda", timeout_s=120)
+    assert verdict.compilation is not None
+    (kernel,) = verdict.compilation.kernels
+    assert kernel.launches == 1
+
+
+def test_a_target_that_is_named_is_compiled_for_beside_the_present_gpu() -> None:
+    verdict = check(PROBLEM, CANDIDATE, device="cuda", timeout_s=120, compile_for="gfx942")
+    assert verdict.correct, verdict.reasons
+    assert verdict.compilation is not None
+    assert verdict.compilation.target == "gfx942"
 
 
 def test_a_fault_on_the_gpu_ends_the_worker_and_nothing_else() -> None:
