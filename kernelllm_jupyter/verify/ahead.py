@@ -8,9 +8,11 @@ instead of running it. This finds what the interpreter accepts and the compiler 
 from __future__ import annotations
 
 import inspect
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from types import FrameType
 from typing import Any
 
 import torch
@@ -125,9 +127,17 @@ class Bench:
         line = definition_line(function.fn, self.filename)
         figures = self._figures(compiled)
         name = function.fn.__name__
-        self._check_size(name, line, figures, compiled)
-        if grid is not None:
-            self._check_grid(name, line, grid)
+        try:
+            self._check_shared(name, line, figures.shared_bytes or 0)
+            self._check_threads(name, figures.num_warps or 1, compiled)
+            if grid is not None:
+                self._check_grid(name, tuple(map(int, grid)))
+        except TooLarge:
+            # An autotuner leaves such a configuration out; of anything else the figures say why.
+            if self.configuration is not None:
+                raise
+            self.kernels.note(name, line, None, grid or (1,), figures)
+            raise
         self.kernels.note(name, line, self.configuration, grid or (1,), figures)
 
     def _figures(self, compiled: Any) -> Figures:
@@ -147,35 +157,41 @@ class Bench:
             )
         return self.figures[key]
 
-    def _check_size(self, name: str, line: int | None, figures: Figures, compiled: Any) -> None:
+    def _check_shared(self, name: str, line: int | None, needed: int) -> None:
         limit = shared_limit_bytes(self.target)
-        if limit is not None and (figures.shared_bytes or 0) > limit:
-            required = figures.shared_bytes or 0
+        if limit is not None and needed > limit:
             text = (
-                f"{name} needs {required:,} bytes of shared memory for a block; {self.target} has "
+                f"{name} needs {needed:,} bytes of shared memory for a block; {self.target} has "
                 f"{limit:,}. Smaller blocks or fewer stages need less."
             )
-            raise TooLarge(required, limit, "shared memory", text, line)
+            raise TooLarge(needed, limit, "shared memory", text, line)
+
+    def _check_threads(self, name: str, warps: int, compiled: Any) -> None:
         metadata = getattr(compiled, "metadata", None)
-        warp = getattr(getattr(metadata, "target", None), "warp_size", 32)
-        threads = (figures.num_warps or 1) * warp
+        threads = warps * getattr(getattr(metadata, "target", None), "warp_size", 32)
         if threads > THREADS_LIMIT:
             text = (
-                f"{name} is launched with {figures.num_warps} warps, which are {threads:,} "
-                f"threads; a block has {THREADS_LIMIT:,} at most. Lower num_warps."
+                f"{name} is launched with {warps} warps, which are {threads:,} threads; a block "
+                f"has {THREADS_LIMIT:,} at most. Lower num_warps."
             )
-            raise TooLarge(threads, THREADS_LIMIT, "threads", text, line)
+            raise TooLarge(threads, THREADS_LIMIT, "threads", text, self._launch_line())
 
-    def _check_grid(self, name: str, line: int | None, grid: tuple[int, ...]) -> None:
-        sizes = tuple(map(int, grid))
+    def _check_grid(self, name: str, grid: tuple[int, ...]) -> None:
         limits = (GRID_LIMIT_X, GRID_LIMIT_YZ, GRID_LIMIT_YZ)
-        for axis, size, limit in zip("xyz", sizes, limits, strict=False):
+        for axis, size, limit in zip("xyz", grid, limits, strict=False):
             if size > limit:
                 raise GridTooLarge(
-                    f"{name} is launched on a grid of {sizes}: along {axis} a GPU takes {limit:,} "
+                    f"{name} is launched on a grid of {grid}: along {axis} a GPU takes {limit:,} "
                     "programs at most.",
-                    line,
+                    self._launch_line(),
                 )
+
+    def _launch_line(self) -> int | None:
+        """The candidate's line that is running now."""
+        frame: FrameType | None = sys._getframe()
+        while frame is not None and frame.f_code.co_filename != self.filename:
+            frame = frame.f_back
+        return frame.f_lineno if frame is not None else None
 
 
 def install() -> Bench:

@@ -9,10 +9,11 @@ nothing else of it; :func:`answer` is the candidate's. No result is looked at he
 from __future__ import annotations
 
 import io
+import os
 import socket
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -38,6 +39,8 @@ __all__ = ["answer", "ask"]
 
 #: The largest inputs that are made for host code that asks for values.
 REAL_LIMIT_BYTES = 256 << 20
+#: Who has memory in a dry run: the host's tensors and not the GPU's, all of them, or none.
+Memory = Literal["apart", "real", "none"]
 #: How many exceptions of a chain are looked at.
 CHAIN_LIMIT = 50
 
@@ -49,14 +52,13 @@ def ask(
     request: dict[str, Any], blobs: list[bytearray], folder: Path, wire: socket.socket
 ) -> dict[str, Any]:
     """Have the candidate compiled: its kernels, a refusal, or ``not_made`` with the reason."""
-    found = _attempt(request, blobs, folder, wire, real=False)
-    if found.get("kernels") and "refused" not in found:
+    found = _attempt(request, blobs, folder, wire, "apart")
+    if "gone" in found or (found.get("kernels") and "refused" not in found):
         return _final(found)
-    # On real tensors the same may come out otherwise, and then it counts.
-    if found.get("bytes", 0) > REAL_LIMIT_BYTES:
-        return _final(found)
-    again = _attempt(request, blobs, folder, wire, real=True)
-    return _final(again if "failed" not in again else found if "refused" in found else again)
+    # Otherwise the same may come out differently, and then that counts.
+    second: Memory = "none" if found.get("bytes", 0) > REAL_LIMIT_BYTES else "real"
+    again = _attempt(request, blobs, folder, wire, second)
+    return _final(found if "failed" in again and "failed" not in found else again)
 
 
 def _attempt(
@@ -64,15 +66,15 @@ def _attempt(
     blobs: list[bytearray],
     folder: Path,
     wire: socket.socket,
-    *,
-    real: bool,
+    memory: Memory,
 ) -> dict[str, Any]:
+    real = memory == "real"
     try:
         init, inputs = _arguments(request, blobs, folder, real=real)
         packed: list[Blob] = []
         header = {
             "do": "compile",
-            "real": real,
+            "memory": memory,
             "init": pack(init, packed, shapes_only=not real),
             "inputs": pack(inputs, packed, shapes_only=not real),
             **{name: request[name] for name in ("code", "seed", "memory_mb", "target")},
@@ -170,33 +172,33 @@ def answer(message: Message, path: Path, bench: Bench) -> dict[str, Any]:
     if refused is None and bench.refused is not None:
         # The host code went on without this kernel.
         refused = _refusal(bench.refused, path)
-    if refused is not None and not _usable(path, bench):
-        refused, failed = None, f"this triton cannot compile for {request['target']}"
     found: dict[str, Any] = {
         "kernels": bench.kernels.to_json(),
         "left_out": bench.left_out,
-        "on_host": [] if request["real"] else sorted(bench.on_host),
+        "on_host": sorted(bench.on_host) if request["memory"] == "apart" else [],
     }
+    if refused is not None and not _usable(path):
+        refused, failed = None, f"this triton cannot compile for {request['target']}"
     if refused is not None:
         return {**found, "refused": refused}
     return {**found, "failed": failed} if failed is not None else found
 
 
 def _run(request: dict[str, Any], blobs: list[bytearray], path: Path) -> None:
-    real = bool(request["real"])
+    real = request["memory"] == "real"
+    default = META if request["memory"] == "none" else None
     device = "cpu" if real else "meta"
-    with _spellings(real=real, default=None) as spellings, torch.no_grad():
+    with _spellings(real=real, default=default) as spellings, torch.no_grad():
         module = execute(request["code"], path)
-        default = getattr(spellings, "default", None)
         args, kwargs = unpack(request["init"], blobs, device)
         sow(request["seed"])
-        if not real:
-            # The weights of a module that was built on a CPU move to the GPU with it.
-            spellings.default = META
+        # The weights of a module that is built on a CPU move to the GPU with it.
+        chosen = getattr(spellings, "default", None)
+        spellings.default = META
         model = module.ModelNew(*args, **kwargs)
         if not real:
             model = model.to(META)
-            spellings.default = default
+        spellings.default = chosen
         inputs = unpack(request["inputs"], blobs, device)
         sow(request["seed"])
         model(*inputs)
@@ -238,10 +240,17 @@ def _not_compiled(error: NotCompiled, path: Path) -> tuple[str, int | None]:
     return f"{error.name}: {failure_text(error.__cause__, path)}", failure_line(error, path)
 
 
-def _usable(path: Path, bench: Bench) -> bool:
-    """Whether our own sample compiles for the target: if not, nothing speaks against the code."""
-    try:
-        compile_sample(path.with_name("sample.py"))
-    except Exception:
-        return False
-    return True
+def _usable(path: Path) -> bool:
+    """Whether our own sample compiles for the target: if not, nothing speaks against the code.
+
+    In a process of its own, because LLVM may end it over a processor that it does not know.
+    """
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            compile_sample(path.with_name("sample.py"))
+            status = 0
+        finally:
+            os._exit(status)
+    return os.waitpid(pid, 0)[1] == 0

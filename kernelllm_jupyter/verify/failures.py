@@ -140,7 +140,13 @@ def compilation_failure(error: BaseException, path: Path) -> tuple[str, int | No
         if found is None or message:
             last = found[1] if found is not None else None
             found = (message or str(link).strip().split("\n")[-1], line or last)
-    return found and (cleaned(found[0], path), found[1])
+    return found and (cleaned(_unquoted(found[0]), path), found[1])
+
+
+def _unquoted(text: str) -> str:
+    """``NameError('w is not defined')`` as the compiler has it, the way Python would say it."""
+    found = re.fullmatch(r"(\w+)\((['\"])(.*)\2,?\)", text, re.DOTALL)
+    return f"{found[1]}: {found[3]}" if found is not None else text
 
 
 def _line_in(text: str, source: str, line: int) -> int | None:
