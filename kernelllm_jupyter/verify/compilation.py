@@ -34,8 +34,6 @@ __all__ = [
     "joined",
 ]
 
-#: How long a verdict that is there waits for its compilation. One kernel takes 0.1 to 1 s.
-PATIENCE_S = 30.0
 #: What a worker's answer may hold at most; a candidate's process had a hand in it.
 KERNELS_LIMIT, TEXT_LIMIT = 200, 300
 
@@ -96,7 +94,7 @@ def joined(
     elif progress is not None:
         progress(f"compiling for {run.target}")
     try:
-        answer = run.answer(cancel, min(deadline, time.monotonic() + PATIENCE_S))
+        answer = run.answer(cancel, deadline)
     except CheckCancelled:
         raise
     except WorkerError as error:

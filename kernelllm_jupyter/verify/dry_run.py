@@ -26,6 +26,7 @@ from kernelllm_jupyter.verify.failures import (
     failure_line,
     failure_text,
 )
+from kernelllm_jupyter.verify.findings import Say
 from kernelllm_jupyter.verify.nests import leaves, mapped
 from kernelllm_jupyter.verify.opponent import MESSAGE_LIMIT, printable
 from kernelllm_jupyter.verify.protocol import BadMessage, Closed, Message, receive, send
@@ -49,15 +50,19 @@ CHAIN_LIMIT = 50
 
 
 def ask(
-    request: dict[str, Any], blobs: list[bytearray], folder: Path, wire: socket.socket
+    request: dict[str, Any],
+    blobs: list[bytearray],
+    folder: Path,
+    wire: socket.socket,
+    say: Say,
 ) -> dict[str, Any]:
     """Have the candidate compiled: its kernels, a refusal, or ``not_made`` with the reason."""
-    found = _attempt(request, blobs, folder, wire, "apart")
+    found = _attempt(request, blobs, folder, wire, say, "apart")
     if "gone" in found or (found.get("kernels") and "refused" not in found):
         return _final(found)
     # Otherwise the same may come out differently, and then that counts.
     second: Memory = "none" if found.get("bytes", 0) > REAL_LIMIT_BYTES else "real"
-    again = _attempt(request, blobs, folder, wire, second)
+    again = _attempt(request, blobs, folder, wire, say, second)
     return _final(found if "failed" in again and "failed" not in found else again)
 
 
@@ -66,9 +71,11 @@ def _attempt(
     blobs: list[bytearray],
     folder: Path,
     wire: socket.socket,
+    say: Say,
     memory: Memory,
 ) -> dict[str, Any]:
     real = memory == "real"
+    say("reference", "making the inputs")
     try:
         init, inputs = _arguments(request, blobs, folder, real=real)
         packed: list[Blob] = []
@@ -83,6 +90,7 @@ def _attempt(
         why = failure_text(error, folder / "reference.py")
         return {"failed": f"the inputs could not be made ({why})"}
     size = sum(_bytes(leaf) for _, leaf in leaves([init, inputs]))
+    say("candidate", "compiling")
     try:
         send(wire, header, packed)
         return {**receive(wire).header, "bytes": size}

@@ -94,15 +94,16 @@ def _final(
             return {"verdict": refusal.kind, "reasons": [refusal.to_json()]}
     if device == "cpu":
         limit_memory(int(request["memory_mb"]))
-    if request["kind"] == "compile":
-        from kernelllm_jupyter.verify import dry_run
-
-        return dry_run.ask(request, blobs, folder, wire)
-    if device != "cpu":
-        allow_tf32(bool(request["allow_tf32"]))
 
     def say(phase: str, doing: str) -> None:
         send(report, {"phase": phase, "doing": doing})
+
+    if request["kind"] == "compile":
+        from kernelllm_jupyter.verify import dry_run
+
+        return dry_run.ask(request, blobs, folder, wire, say)
+    if device != "cpu":
+        allow_tf32(bool(request["allow_tf32"]))
 
     def seconds_left() -> float:
         return deadline - time.monotonic()

@@ -74,7 +74,9 @@ class Server:
                     waiting = 0.0
                 events = self.selector.select(waiting)
                 for key, _ in events:
-                    key.data()
+                    # What came before it may have ended its check, and closed what it speaks of.
+                    if self.selector.get_map().get(key.fd) == key:
+                        key.data()
                 if not events and self._needs_standby():
                     self.standby.append(Pair.make(self.start))
                 self._end_overdue()
