@@ -131,7 +131,7 @@ class Opponent:
                 notes=_words(header["notes"]),
                 configuration=_word_or_none(header["configuration"]),
                 configurations=_named_words(header["configurations"]),
-                compiled=_compiled(header["compiled"]),
+                compiled=_compiled(header.get("compiled")),
                 devices=_words(header["devices"]),
             )
         except (KeyError, ValueError) as error:
@@ -210,6 +210,8 @@ def _tally(found: Any) -> dict[str, int]:
 
 def _compiled(found: Any) -> dict[str, Any]:
     """Whose content is looked at where it becomes a value: see ``compilation_from``."""
+    if found is None:
+        return {}
     if not isinstance(found, dict) or not isinstance(found.get("kernels"), list):
         raise ValueError("no compiled kernels")
     return {"target": _word_or_none(found.get("target")), "kernels": found["kernels"][:MOST_WORDS]}
