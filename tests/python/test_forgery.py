@@ -51,7 +51,8 @@ def answer(outputs, **more):
     return {"outputs": outputs, "inputs": {"list": [form(x, 1), form(y, 2)]},
             "state": {"dict": []}, "launches": {"forged": 1}, "only_copies": False, "aten": {},
             "work": {}, "read_by_host": {},
-            "stale": False, "notes": [], "configuration": None, "devices": ["cpu"], **more}
+            "stale": False, "notes": [], "configuration": None, "configurations": {},
+            "devices": ["cpu"], **more}
 
 def say_answer(outputs, blob=b"", **more):
     say(answer(outputs, **more), [blob, content(x), content(y)])
