@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
-__all__ = ["Namespaces", "drop_capabilities", "enter", "try_out"]
+__all__ = ["Namespaces", "cut_network", "drop_capabilities", "enter", "try_out"]
 
 NEWNS, NEWIPC, NEWUSER, NEWPID, NEWNET = 0x20000, 0x8000000, 0x10000000, 0x20000000, 0x40000000
 MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC, MS_PRIVATE = 2, 4, 8, 0x1000, 0x4000, 0x40000
@@ -96,13 +96,16 @@ def enter() -> Namespaces:
         _check(_libc().mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None))
         _mount_proc()
         return Namespaces(network=True, processes=True)
+    return Namespaces(network=cut_network(), processes=False)
+
+
+def cut_network() -> bool:
+    """Leave this process, which must have one thread, without network; whether that worked."""
     for flags in (NEWUSER | NEWNET | NEWIPC, NEWNET):
-        try:
+        if try_out(lambda flags=flags: _enter(flags)):  # type: ignore[misc]
             _enter(flags)
-            return Namespaces(network=True, processes=False)
-        except OSError:
-            continue
-    return Namespaces(network=False, processes=False)
+            return True
+    return False
 
 
 def try_out(attempt: Callable[[], None]) -> bool:

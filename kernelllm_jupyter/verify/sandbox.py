@@ -18,7 +18,8 @@ from pathlib import Path
 
 from kernelllm_jupyter.verify.crowd import PROCESS_LIMIT
 from kernelllm_jupyter.verify.landlock import restrict
-from kernelllm_jupyter.verify.namespaces import Namespaces, drop_capabilities, enter
+from kernelllm_jupyter.verify.namespaces import Namespaces, cut_network, drop_capabilities, enter
+from kernelllm_jupyter.verify.reading import readable_paths
 from kernelllm_jupyter.verify.seccomp import refuse
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "available_memory_mb",
     "confine_candidate",
     "confine_referee",
+    "confine_spawned",
     "die_with_parent",
     "isolate",
     "limit_memory",
@@ -36,7 +38,7 @@ __all__ = [
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 #: One file that generated code writes may not grow beyond this.
-FILE_LIMIT = 1 << 30
+FILE_LIMIT = 4 << 30
 DESCRIPTOR_LIMIT = 1024
 
 #: Variables that a worker needs; everything else (tokens, keys) stays behind.
@@ -148,17 +150,40 @@ def confine_candidate(
     return layers
 
 
+def confine_spawned(role: str, folder: Path) -> list[str]:
+    """The same for a process of its own that will use a GPU: what CUDA can live with.
+
+    Called before torch is imported, while there is one thread.
+    """
+    devices = [path for name in ("nvidia*", "dri", "kfd") for path in Path("/dev").glob(name)]
+    # CUDA writes the names of its threads there.
+    devices.append(Path("/proc/self/task"))
+    if role == "referee":
+        return restrict(folder, writable=devices)
+    layers = ["no network"] if cut_network() else []
+    found = restrict(folder, [*readable_paths(), *_own_proc()], devices)
+    layers += [*found, "no reading of private files"] if found else []
+    layers += _set_limits(files=False)
+    drop_capabilities()
+    if refuse(others_visible=True):
+        layers += ["no sockets", "no system calls but for computing"]
+        if "no signals to other processes" not in layers:
+            layers.append("no signals to other processes")
+    return layers
+
+
 def _own_proc() -> list[Path]:
     """What a process may see of ``/proc`` where other processes are in it too."""
     names = [name for name in os.listdir("/proc") if not name.isdigit()]
     return [Path("/proc", name) for name in names]
 
 
-def _set_limits() -> list[str]:
+def _set_limits(*, files: bool = True) -> list[str]:
     layers = []
     for limit, value, name in (
         (resource.RLIMIT_CORE, 0, ""),
-        (resource.RLIMIT_FSIZE, FILE_LIMIT, "file size limit"),
+        # Messages are files too, and as large as the tensors of a GPU.
+        *([(resource.RLIMIT_FSIZE, FILE_LIMIT, "file size limit")] if files else []),
         (resource.RLIMIT_NOFILE, DESCRIPTOR_LIMIT, "descriptor limit"),
     ):
         try:

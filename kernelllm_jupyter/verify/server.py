@@ -289,7 +289,7 @@ def main() -> None:
 
         layers = adopt_orphans()
         try:
-            start, versions = spawning.prepared(device)
+            start, versions = spawning.prepared(device, layers)
         except spawning.Unusable as error:
             send(control, {"unusable": str(error)})
             return

@@ -1,6 +1,7 @@
-"""A spawned child: ``python -m kernelllm_jupyter.verify.spawned ROLE DEVICE FOLDER WIRE REPORT``.
+"""A spawned child: ``python -m …verify.spawned ROLE DEVICE HOW FOLDER WIRE REPORT``.
 
-It sets torch and the device up while it waits for a check, so that the check finds it ready.
+It confines itself, unless HOW says ``bare``, and sets torch and the device up while it waits for a
+check, so that the check finds it ready.
 """
 
 from __future__ import annotations
@@ -9,13 +10,15 @@ import socket
 import sys
 from pathlib import Path
 
-from kernelllm_jupyter.verify.sandbox import die_with_parent
+from kernelllm_jupyter.verify.sandbox import confine_spawned, die_with_parent
 from kernelllm_jupyter.verify.traces import leave_traces
 
 
 def main() -> None:
-    role, device, folder, wire, report = sys.argv[1:]
+    role, device, how, folder, wire, report = sys.argv[1:]
     die_with_parent()
+    if how == "confined":
+        confine_spawned(role, Path(folder))
     leave_traces(Path(folder))
     import torch
 

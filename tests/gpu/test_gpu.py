@@ -133,6 +133,15 @@ def test_a_fault_on_the_gpu_ends_the_worker_and_nothing_else() -> None:
     assert check(PROBLEM, CANDIDATE, device="cuda", timeout_s=120).correct
 
 
+def test_an_assertion_that_fails_on_the_gpu_ends_the_worker_and_nothing_else() -> None:
+    statement = "x[torch.full((4,), 1 << 30, device=x.device)]"
+    first = "        out = torch.empty_like(x)"
+    source = CANDIDATE.replace(first, f"        {statement}\n{first}")
+    verdict = check(PROBLEM, source, device="cuda", timeout_s=120)
+    assert verdict.verdict in ("runtime_error", "crashed")
+    assert check(PROBLEM, CANDIDATE, device="cuda", timeout_s=120).correct
+
+
 def test_a_hanging_triton_kernel_is_killed() -> None:
     loop = "    mask = offsets < n\n    i = 0\n    while i < 1:\n        i = i * 1"
     source = CANDIDATE.replace("    mask = offsets < n", loop)

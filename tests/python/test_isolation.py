@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from test_worker import RIGHT, doing, processes_with, run
+from test_worker import PROBLEM, RIGHT, doing, processes_with, run
 
 from kernelllm_jupyter.values import Problem, Verdict
 from kernelllm_jupyter.verify.check import check
@@ -489,6 +489,42 @@ def test_a_reference_cannot_write_outside_its_folder_by_accident(
     with pytest.raises(Exception, match="Permission denied|Read-only"):
         check(Problem(source, "Model", has_init_inputs=False), RIGHT, device="cpu")
     assert not spoiled.exists()
+
+
+# --- the children of a GPU, here with the interpreter in them ----------------------------------
+
+
+def test_spawned_children_are_confined_too(layers: tuple[str, ...], tmp_path: Path) -> None:
+    needs(layers, "no writing outside its folder")
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    attempts = {
+        "read": f"open({str(victim)!r}).read()",
+        "write": f"open({str(victim)!r}, 'a')",
+        "new": "open('/dev/shm/kllm-new', 'w')",
+        "home": f"os.listdir({str(Path.home())!r})",
+        "reference": "os.listdir(os.getcwd().replace('/candidate/home', '/referee'))",
+        "processes": "os.listdir('/proc')",
+        "parent": "open(f'/proc/{os.getppid()}/cmdline').read()",
+        "trace": "called(libc.ptrace(16, os.getppid(), 0, 0))",
+        "signal": "os.kill(os.getppid(), 0)",
+        "priority": "os.setpriority(os.PRIO_PROCESS, os.getppid(), 1)",
+        "processors": "os.sched_setaffinity(os.getppid(), {0})",
+        "limits": "resource.prlimit(os.getppid(), resource.RLIMIT_CPU)",
+        "socket": "socket.socket()",
+        "named": "socket.socket(socket.AF_UNIX)",
+        "mount": "called(libc.mount(b'x', b'/mnt', b'tmpfs', 0, None))",
+    }
+    try:
+        found = check(PROBLEM, attempting(attempts), device="spawned-cpu")
+        for name in attempts:
+            assert f"REFUSED {name} " in found.output, (name, found)
+        assert "DONE" not in found.output
+        assert set(found.sandbox) < set(layers)
+        assert check(PROBLEM, RIGHT, device="spawned-cpu").correct
+    finally:
+        worker("spawned-cpu").stop()
+    assert victim.read_text() == "mine"
 
 
 # --- what is said about it ---------------------------------------------------------------------
