@@ -209,6 +209,8 @@ class _Floats:
             wrong = outside.view(self.like.shape)
             return Comparison("different", "wrong_values", "", wrong=wrong, **figures)
         overall = self._allowed(errors, OVERALL[self.dtype], lambda error: error.overall)
+        # Over a few elements chance does not average out.
+        overall *= 1 + 4 / math.sqrt(self.like.numel())
         if errors["got"].overall > overall and not loose:
             wrong = self._mask(lambda p: (p.got - p.truth).abs() > overall * p.truth.abs())
             wrong = wrong.view(self.like.shape)
