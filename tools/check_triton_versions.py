@@ -71,7 +71,7 @@ def run(python: Path, tests: list[str]) -> tuple[str, str, float]:
     lines = done.stdout.strip().splitlines() or [done.stderr.strip()[-300:]]
     for line in lines:
         if line.startswith(("FAILED", "ERROR")):
-            print(f"  {line}", file=sys.stderr)
+            print(f"  {line}", file=sys.stderr, flush=True)
     return found, re.sub(r" in [\d.]+s.*", "", lines[-1].strip("= ")), time.monotonic() - began
 
 

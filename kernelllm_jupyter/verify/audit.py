@@ -119,6 +119,8 @@ class Operators(TorchDispatchMode):  # type: ignore[misc]
 LIBRARIES = tuple(
     {
         *(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")),
+        # An environment may take packages from another one, or from the user's own folder.
+        *(path for path in sys.path if path.endswith(("site-packages", "dist-packages"))),
         str(Path(torch.__file__).parent),
         str(Path(triton.__file__).parent),
         str(Path(__file__).parents[1]),
