@@ -60,7 +60,7 @@ ANY_SIZE = frozenset(
     )
 )
 #: Codes of refusals that come with an error, instead of with a wrong result.
-LOUD = frozenset(("runtime_error", "compile_error", "out_of_memory", "timeout", "crashed"))
+LOUD = frozenset(("runtime_error", "compile_error", "out_of_memory", "crashed"))
 
 
 def judge(
@@ -106,6 +106,8 @@ class Course:
         #: Those of the match that decides.
         self.findings = Findings()
         self.built = False
+        #: Integers of the candidate's code that could be sizes.
+        self.named = {n for n in integers(request["code"]) if n >= SMALLEST_BLOCK}
         #: What went wrong at other sizes, with an error and without one.
         self.loud: list[str] = []
         self.silent: list[str] = []
@@ -139,7 +141,7 @@ class Course:
         given = self.scaling.given
         if self.device != "cpu" or given is None or AFFORDABLE.holds(given):
             return []
-        return list(self.scaling.reduced(REDUCED))
+        return list(self.scaling.reduced(REDUCED, self.named))
 
     def _match(self, source: str, *, patient: bool = False) -> Match:
         """A match at some size, with findings of its own that become the verdict's."""
@@ -219,6 +221,7 @@ class Course:
         given, reduced = self.scaling.given, refusals[0]
         assert given is not None
         if not all(self._written_for(given, scaled.footprint) for scaled in reductions):
+            # One of them kept all that the code could depend on.
             raise reduced
         limit_s = self.seconds_left() - 2
         if not self._reference_affordable(given, limit_s / 3):
@@ -253,9 +256,7 @@ class Course:
         It may be one of the sizes, or the size of a block that divides them without a rest.
         """
         pairs = list(zip(_counts(given), _counts(reduced), strict=False))
-        for number in integers(self.request["code"]):
-            if number < SMALLEST_BLOCK:
-                continue
+        for number in self.named:
             fits = [(full, small) for full, small in pairs if full % number == 0 and full]
             if any(number == full != small for full, small in fits):
                 return True
@@ -281,10 +282,14 @@ class Course:
             except ReferenceFailure:
                 continue
             except Refusal as refusal:
+                if refusal.kind == "timeout":
+                    # Slow or hanging: nothing that a verdict could be built on.
+                    self.findings.skip("sizes", "Runs take too long for further sizes.")
+                    break
                 made += 1
                 refusal.message = f"at {sizes}: {refusal.message}"
                 self._note_other_size(refusal)
-                if refusal.kind in ("timeout", "crashed"):
+                if refusal.kind == "crashed":
                     break
             finally:
                 self.opponent.deadline = None

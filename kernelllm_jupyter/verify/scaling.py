@@ -9,7 +9,7 @@ Runs in the referee's process; knows nothing of candidates.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -165,14 +165,21 @@ class Scaling:
 
     # --- smaller --------------------------------------------------------------------------------
 
-    def reduced(self, limit: Limit) -> Iterator[Scaled]:
-        """The problem within a limit: all sizes alike first, then as few of them as possible.
+    def reduced(self, limit: Limit, named: Set[int]) -> Iterator[Scaled]:
+        """The problem within a limit, in several ways: code that is written for some of its sizes
+        may run at one of them.
 
-        Sizes are halved, so that what divided them still does, as a rule: a Triton kernel that
-        needs no mask at the problem's own size needs none then.
+        First the sizes stay whose numbers are ``named`` (in the candidate's code), then all become
+        alike, then batches become small. Sizes are halved, so that what divided them still does,
+        as a rule: a Triton kernel that needs no mask at the problem's own size needs none then.
         """
         seen = {self.source}
-        for order in (_largest, _leading_first):
+
+        def unnamed_first(values: Values) -> Iterator[Size]:
+            yield from (size for size in _largest(values) if size.value not in named)
+            yield from _largest(values)
+
+        for order in (unnamed_first, _largest, _leading_first):
             scaled = self._shrunk(limit, order)
             if scaled is not None and scaled.source not in seen:
                 seen.add(scaled.source)
