@@ -21,7 +21,7 @@ from kernelllm_jupyter.verify.opponent import Opponent, Result
 from kernelllm_jupyter.verify.outputs import Controls, compare_outputs, passes, telling
 from kernelllm_jupyter.verify.reference import Expectation, Reference, ReferenceFailure
 from kernelllm_jupyter.verify.tensors import Foreign
-from kernelllm_jupyter.verify.trials import Trial, plan, varied_state
+from kernelllm_jupyter.verify.trials import Trial, plan, unforeseen, varied_state
 
 __all__ = ["Match"]
 
@@ -58,6 +58,8 @@ class Match:
     ):
         self.opponent, self.request, self.reference = opponent, request, reference
         self.say, self.seconds_left, self.findings = say, seconds_left, findings
+        #: Of the trials; weights are made by the seed that the user gave.
+        self.seed = unforeseen(reference.seed, request["source"], request["code"])
         self.on_gpu = reference.device != "cpu"
         self.training = reference.training
         self.eval_differs = False
@@ -85,9 +87,9 @@ class Match:
         with timed("build"):
             self.build()
         self.say("reference", "")
-        first, second = (self.reference.draw(self.reference.seed + n) for n in (0, 1))
+        first, second = (self.reference.draw(self.seed + n) for n in (0, 1))
         self.inputs = first
-        trials = plan(self.reference.seed, first, second)
+        trials = plan(self.seed, first, second)
         if brief:
             self.findings.skip("variations", "Runs take too long for further variations.")
             trials = [trial for trial in trials if trial.own]
@@ -119,7 +121,7 @@ class Match:
         if training is not None:
             self.training = training
         self.build()
-        trial = Trial(name, self.reference.seed + 30, own=False)
+        trial = Trial(name, self.seed + 30, own=False)
         self.inputs = self.reference.draw(trial.seed)
         return self._try(trial)
 

@@ -7,6 +7,7 @@ the problem draws them, because they often are indices.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import random
 from collections.abc import Callable
@@ -18,7 +19,7 @@ import torch
 
 from kernelllm_jupyter.verify.nests import leaves, mapped
 
-__all__ = ["OWN_TRIALS", "Trial", "plan", "sow", "varied_state"]
+__all__ = ["OWN_TRIALS", "Trial", "plan", "sow", "unforeseen", "varied_state"]
 
 OWN_TRIALS = 3
 
@@ -277,6 +278,15 @@ def _varied(value: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         noise = torch.randn(plain.shape, generator=generator, dtype=torch.float64)
         changed = plain * factor + 0.2 * spread * noise
     return changed.to(value.dtype).to(value.device)
+
+
+def unforeseen(seed: int, *texts: str) -> int:
+    """A seed that follows from ``seed`` and what is checked, and that no source can name.
+
+    Code that holds results for known seeds would change it by every byte it is changed by.
+    """
+    digest = hashlib.sha256("\0".join([str(seed), *texts]).encode("utf-8", "replace")).digest()
+    return int.from_bytes(digest[:4], "big") >> 1
 
 
 def sow(seed: int) -> None:
