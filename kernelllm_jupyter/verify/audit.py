@@ -22,6 +22,7 @@ import triton
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from kernelllm_jupyter.verify.guard_zones import GuardZones
 from kernelllm_jupyter.verify.resources import Kernels
 from kernelllm_jupyter.verify.workload import ALLOCATING, moves, work_of
 
@@ -56,6 +57,10 @@ def poison(tensor: torch.Tensor, number: float = math.nan) -> torch.Tensor:
     return tensor
 
 
+#: Operators whose results get guard zones where there are any.
+MAKING = ALLOCATING | {"zeros", "zeros_like", "new_zeros", "full", "full_like", "ones", "ones_like"}
+
+
 class Operators(TorchDispatchMode):  # type: ignore[misc]
     """Counts ATen operators that compute, and poisons fresh memory.
 
@@ -63,9 +68,10 @@ class Operators(TorchDispatchMode):  # type: ignore[misc]
     candidate's source called the operator there itself.
     """
 
-    def __init__(self, poison_number: float = math.nan) -> None:
+    def __init__(self, poison_number: float = math.nan, zones: GuardZones | None = None) -> None:
         super().__init__()
         self.poison_number = poison_number
+        self.zones = zones
         self.arithmetic: Counter[str] = Counter()
         self.work: Counter[str] = Counter()
         #: How many numbers the host read out of tensors, ``float`` and ``other``.
@@ -83,8 +89,13 @@ class Operators(TorchDispatchMode):  # type: ignore[misc]
         inside = self.inside_launch
         if inside and (moves(name) or not _asked_by_a_candidate()):
             return result
+        if self.zones is not None and name in MAKING and isinstance(result, torch.Tensor):
+            result = self.zones.around(result)
         if name in ALLOCATING and isinstance(result, torch.Tensor):
             poison(result, self.poison_number)
+            if self.zones is not None and torch.cuda.is_available() and not _capturing():
+                # A stream of the code's own need not wait for an allocation, which does nothing.
+                torch.cuda.current_stream().synchronize()
         elif name == "resize_":
             _poison_grown(result, before, self.poison_number)
         elif name == "_local_scalar_dense":
@@ -129,6 +140,11 @@ LIBRARIES = tuple(
 )
 PYTORCH = str(Path(torch.__file__).parent)
 OWN_MODE = __file__
+
+
+def _capturing() -> bool:
+    """Whether a CUDA graph is being recorded, which nothing may wait in."""
+    return bool(torch.cuda.is_current_stream_capturing())
 
 
 def of_a_library(filename: str) -> bool:

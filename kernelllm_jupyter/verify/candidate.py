@@ -29,10 +29,11 @@ from kernelllm_jupyter.verify.failures import (
     text_of,
 )
 from kernelllm_jupyter.verify.fresh_memory import filling
+from kernelllm_jupyter.verify.guard_zones import GuardZones
 from kernelllm_jupyter.verify.interpreter_assembly import NotInterpreted
 from kernelllm_jupyter.verify.interpreter_bounds import OutOfBounds
 from kernelllm_jupyter.verify.interpreter_races import DataRace
-from kernelllm_jupyter.verify.nests import leaves
+from kernelllm_jupyter.verify.nests import identical, leaves, mapped
 from kernelllm_jupyter.verify.protocol import Closed, Message, receive, send
 from kernelllm_jupyter.verify.sandbox import limit_memory
 from kernelllm_jupyter.verify.settings import changed, settings
@@ -61,10 +62,17 @@ class Entrant:
     vigilance: Vigilance | None
     inputs: list[Any] | None = None
     runs: int = 0
+    #: Around the inputs, on a GPU.
+    zones: GuardZones | None = None
     #: The tensors that the last runs returned, with their values at that time.
     returned: deque[list[tuple[torch.Tensor, torch.Tensor]]] = field(
         default_factory=lambda: deque(maxlen=KEPT_RESULTS)
     )
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether launches are real, and go on after they return."""
+        return self.device.startswith("cuda")
 
     def watching(self) -> AbstractContextManager[None]:
         """Around its code."""
@@ -175,7 +183,8 @@ def _run(entrant: Entrant, message: Message) -> tuple[dict[str, Any], list[Blob]
             for name, value in unpack(request["state"], message.blobs).items():
                 own[name].copy_(value)
         inputs = _placed(entrant, unpack(request["inputs"], message.blobs, entrant.device))
-        operators = Operators(math.nan if request["poison_nan"] else POISON_NUMBER)
+        zones = GuardZones() if entrant.on_gpu else None
+        operators = Operators(math.nan if request["poison_nan"] else POISON_NUMBER, zones)
         entrant.launches.start(disabled=not request["launch"], operators=operators)
         sow(request["seed"])
         before = settings()
@@ -190,7 +199,12 @@ def _run(entrant: Entrant, message: Message) -> tuple[dict[str, Any], list[Blob]
         ):
             outputs = plain_nest(model(*inputs))
         left = changed(before, settings())
-        _synchronize(entrant.device)
+        if entrant.on_gpu:
+            _wait(outputs)
+    if any(found is not None and found.broken() for found in (zones, entrant.zones)):
+        raise Dishonest(
+            "out_of_bounds", "A Triton kernel wrote outside of its argument, before or behind it."
+        )
     if left:
         raise Dishonest(
             "settings_changed", f"forward() changed a setting of PyTorch and left it so: {left[0]}."
@@ -254,6 +268,9 @@ def _placed(entrant: Entrant, inputs: list[Any]) -> list[Any]:
     entrant.inputs = inputs
     entrant.runs += 1
     if old is None or len(old) != len(inputs) or entrant.runs % 3 == 0:
+        if entrant.on_gpu:
+            entrant.zones = GuardZones()
+            entrant.inputs = inputs = mapped(inputs, entrant.zones.around)
         return inputs
     for index, (before, now) in enumerate(zip(old, inputs, strict=True)):
         if (
@@ -280,9 +297,20 @@ def _rewritten(returned: list[tuple[torch.Tensor, torch.Tensor]]) -> bool:
     )
 
 
-def _synchronize(device: str) -> None:
-    if device.startswith("cuda"):
-        torch.cuda.synchronize()
+def _wait(outputs: Any) -> None:
+    """Wait for the GPU; raises where results were not ready for the stream they were made for.
+
+    Copies on the current stream wait for its own work only, as the caller's next operator would.
+    """
+    tensors = [leaf for _, leaf in leaves(outputs) if _plain(leaf)]
+    early = [tensor.detach().clone() for tensor in tensors]
+    torch.cuda.synchronize()
+    if not all(identical(*pair) for pair in zip(early, tensors, strict=True)):
+        raise Dishonest(
+            "unsynchronised",
+            "The result was not ready when forward() returned: work on a stream of its own must "
+            "be waited for (torch.cuda.current_stream().wait_stream(stream)).",
+        )
 
 
 def _told(error: BaseException, path: Path) -> dict[str, Any]:

@@ -30,6 +30,7 @@ REASONS: Mapping[str, Mapping[str, str]] = {
         "add nothing.",
         "tampering": "The code looks into, or changes, what checks it, PyTorch or Triton.",
         "background_work": "A thread or process of the code's own works beside it.",
+        "unsynchronised": "The result was not ready on the current stream (seen on a GPU only).",
         "foreign_code": "The code calls C libraries, or builds an extension.",
         "settings_changed": "`forward()` leaves a process-wide setting of PyTorch changed.",
         "host_arithmetic": "`forward()` reads its inputs' numbers and computes on the host.",

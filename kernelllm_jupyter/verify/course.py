@@ -56,6 +56,7 @@ ANY_SIZE = frozenset(
         "background_work",
         "settings_changed",
         "tampering",
+        "unsynchronised",
         "structure",
         "dtype",
         "device",

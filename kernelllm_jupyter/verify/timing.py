@@ -15,9 +15,10 @@ import torch
 import triton.testing
 
 from kernelllm_jupyter.verify.child import execute
-from kernelllm_jupyter.verify.nests import copied
+from kernelllm_jupyter.verify.nests import copied, identical, leaves
 from kernelllm_jupyter.verify.reference import Reference
 from kernelllm_jupyter.verify.trials import sow
+from kernelllm_jupyter.verify.vigilance import Dishonest
 
 __all__ = ["measure"]
 
@@ -25,6 +26,8 @@ __all__ = ["measure"]
 ROUNDS = 5
 WARM_UP_MS = 25
 TURN_MS = 40
+#: Results may differ by this much between calls, relative to their norm: atomics reorder sums.
+SAME = 0.02
 
 Call = Callable[[], Any]
 Bench = Callable[..., list[float]]
@@ -41,17 +44,49 @@ def measure(request: dict[str, Any], blobs: list[bytearray], folder: Path) -> di
     inputs = reference.draw(reference.seed)
     if not reference.training:
         model.eval()
+    timed = Timed(model, inputs)
     with torch.no_grad():
         contenders: dict[str, Call] = {
             "eager": lambda: reference.model(*inputs),
-            "candidate": lambda: model(*inputs),
+            "candidate": timed.call,
         }
         compiled = _compiled(reference.model, inputs)
         if compiled is not None:
             contenders["compile"] = compiled
         for call in contenders.values():
             call()
-        return _in_turns(bench, contenders)
+        times = _in_turns(bench, contenders)
+        timed.check()
+        return times
+
+
+class Timed:
+    """A candidate whose timed calls must give what a call before gave."""
+
+    def __init__(self, model: torch.nn.Module, inputs: list[Any]):
+        self.model, self.inputs, self.given = model, inputs, copied(inputs)
+        with torch.no_grad():
+            self.expected = copied(model(*copied(inputs)))
+        self.last: Any = None
+
+    def call(self) -> Any:
+        """Run it; what it returns is kept."""
+        self.last = self.model(*self.inputs)
+        return self.last
+
+    def check(self) -> None:
+        """Raise :class:`Dishonest` where the last call gave something else."""
+        torch.cuda.synchronize()
+        if not identical(self.inputs, self.given):
+            # It works in place: every call has other inputs.
+            return
+        for (_, want), (_, got) in zip(leaves(self.expected), leaves(self.last), strict=True):
+            if not isinstance(want, torch.Tensor) or not want.is_floating_point():
+                continue
+            want, got = want.double().nan_to_num(), got.double().nan_to_num()
+            if bool((got - want).norm() > SAME * want.norm()):
+                message = "While it is timed, forward() gives another result than before."
+                raise Dishonest("cached_result", message)
 
 
 def _compiled(model: torch.nn.Module, inputs: list[Any]) -> Call | None:

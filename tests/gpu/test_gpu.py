@@ -28,6 +28,8 @@ from verify_candidates import (
     filled,
     model,
 )
+from verify_gaming import ATTACKS, forward
+from verify_honest import HONEST
 
 from kernelllm_jupyter.values import Problem
 from kernelllm_jupyter.verify.benchmark import benchmark
@@ -123,6 +125,38 @@ def test_a_target_that_is_named_is_compiled_for_beside_the_present_gpu() -> None
     assert verdict.correct, verdict.reasons
     assert verdict.compilation is not None
     assert verdict.compilation.target == "gfx942"
+
+
+@pytest.mark.parametrize("case", [*ATTACKS, *HONEST], ids=named)
+def test_gaming_is_refused_and_what_looks_alike_is_not(case: Case) -> None:
+    verdict = check(case.problem(), case.source(), device="cuda", timeout_s=120)
+    if case.verdict == "correct":
+        assert verdict.correct, (verdict.reasons, verdict.output)
+    else:
+        assert not verdict.correct
+
+
+def test_a_stream_that_is_not_waited_for_is_refused() -> None:
+    body = (
+        "out = torch.empty_like(x)\nstream = torch.cuda.Stream()\n"
+        "with torch.cuda.stream(stream):\n"
+        "    torch.cuda._sleep(200_000_000)\n    add_relu(x, y, out)\n"
+    )
+    wait = "torch.cuda.current_stream().wait_stream(stream)\n"
+    source, waiting = (
+        TRITON + forward(text, "x y") for text in (body + "return out", body + wait + "return out")
+    )
+    verdict = check(PROBLEM, source, device="cuda", timeout_s=120)
+    assert [reason.code for reason in verdict.reasons] == ["unsynchronised"]
+    assert check(PROBLEM, waiting, device="cuda", timeout_s=120).correct
+
+
+def test_a_write_just_behind_an_output_is_refused() -> None:
+    source = CANDIDATE.replace(
+        "    mask = offsets < n", "    mask = offsets < n\n    tl.store(out_ptr + n + 1, 1.0)"
+    )
+    verdict = check(PROBLEM, source, device="cuda", timeout_s=120)
+    assert [reason.code for reason in verdict.reasons] == ["out_of_bounds"]
 
 
 def test_a_fault_on_the_gpu_ends_the_worker_and_nothing_else() -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from verify_candidates import ADD_RELU, HEAD, TRITON, Case
 from verify_gaming import ATTACKS, IN_PLACE, forward
 from verify_honest import HONEST
 
 from kernelllm_jupyter.values import Problem
+from kernelllm_jupyter.verify.audit import Operators
 from kernelllm_jupyter.verify.check import check
+from kernelllm_jupyter.verify.guard_zones import GuardZones
 
 
 def named(case: Case) -> str:
@@ -43,3 +46,38 @@ def test_what_is_refused_before_anything_runs_names_its_line() -> None:
     assert [reason.code for reason in verdict.reasons] == ["tampering"]
     assert verdict.reasons[0].line == source.count("\n")
     assert verdict.trials is None
+
+
+# --- guard zones, which a check uses on a GPU ---------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.int64, torch.bool])
+def test_guard_zones_keep_values_and_layout(dtype: torch.dtype) -> None:
+    zones = GuardZones()
+    for tensor in (torch.arange(12).reshape(3, 4), torch.arange(24).reshape(4, 6)[1:, ::2].t()):
+        guarded = zones.around(tensor.to(dtype))
+        assert torch.equal(guarded, tensor.to(dtype))
+        assert guarded.stride() == tensor.to(dtype).stride()
+    assert not zones.broken()
+
+
+@pytest.mark.parametrize("offset", [-1, 12])
+def test_a_write_beside_a_guarded_tensor_is_seen(offset: int) -> None:
+    zones = GuardZones()
+    guarded = zones.around(torch.zeros(3, 4))
+    guarded.fill_(1.0)
+    assert not zones.broken()
+    start = guarded.storage_offset() + offset
+    guarded.as_strided((1,), (1,), start).fill_(0.0)
+    assert zones.broken()
+
+
+def test_what_a_candidate_allocates_gets_guard_zones() -> None:
+    zones = GuardZones()
+    with Operators(zones=zones):
+        made = [torch.empty(5), torch.zeros(2, 3), torch.empty_like(torch.ones(4, 4).t())]
+    assert len(zones.buffers) >= 3
+    assert made[0].isnan().all()
+    assert not made[1].any()
+    assert made[2].stride() == (1, 4)
+    assert not zones.broken()

@@ -1033,8 +1033,9 @@ STOLEN = [
         forward(
             "return affine(self.m(x), 1.0)",
             init="import pathlib\n"
-            "text = pathlib.Path('../../referee/reference.py').read_text()\n"
-            "space = {}\nexec(text, space)\nself.m = space['Model']()",
+            "try:\n    text = pathlib.Path('../../referee/reference.py').read_text()\n"
+            "    space = {}\n    exec(text, space)\n    self.m = space['Model']()\n"
+            "except OSError:\n    self.m = nn.GELU()",
         ),
     ),
 ]

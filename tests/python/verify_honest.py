@@ -203,7 +203,7 @@ SHARED_WORK = [
     honest(
         "zeros that are written only in part",
         model("torch.cat([torch.relu(x + y), torch.zeros_like(x)])", f"{ROWS}, {ROWS}"),
-        forward("out = torch.zeros(12, 70)\nadd_relu(x, y, out[:6])\nreturn out", "x y"),
+        forward("out = x.new_zeros(12, 70)\nadd_relu(x, y, out[:6])\nreturn out", "x y"),
     ),
     honest(
         "several launches",
@@ -275,7 +275,7 @@ SHARED_WORK = [
         "lengths read by the host",
         RAGGED,
         forward(
-            "out = torch.empty(len(y.tolist()))\n"
+            "out = torch.empty(len(y.tolist()), device=x.device)\n"
             "ends_kernel[(y.numel(),)](x, y, out, BLOCK=32)\nreturn out",
             "x y",
             before=SCAN_KERNEL,
@@ -288,7 +288,7 @@ MOVING_ONLY = [
         "a transpose",
         TRANSPOSE,
         forward(
-            "x = x.contiguous()\nout = torch.empty(x.shape[1], x.shape[0])\n"
+            "x = x.contiguous()\nout = torch.empty(x.shape[1], x.shape[0], device=x.device)\n"
             "transpose_kernel[(x.shape[0],)](x, out, x.shape[0], x.shape[1], BLOCK=64)\n"
             "return out",
             before=TRANSPOSE_KERNEL,
@@ -298,7 +298,7 @@ MOVING_ONLY = [
         "a concatenation",
         CAT,
         forward(
-            "out = torch.empty(6, 140)\n"
+            "out = torch.empty(6, 140, device=x.device)\n"
             "cat_kernel[(6,)](x.contiguous(), out, 70, 140, 0, BLOCK=128)\n"
             "cat_kernel[(6,)](y.contiguous(), out, 70, 140, 70, BLOCK=128)\nreturn out",
             "x y",
@@ -309,7 +309,7 @@ MOVING_ONLY = [
         "a gather",
         GATHER,
         forward(
-            "x = x.contiguous()\nout = torch.empty(y.numel(), x.shape[1])\n"
+            "x = x.contiguous()\nout = torch.empty(y.numel(), x.shape[1], device=x.device)\n"
             "gather_kernel[(y.numel(),)](x, y, out, x.shape[1], BLOCK=32)\nreturn out",
             "x y",
             before=GATHER_KERNEL,
@@ -323,7 +323,7 @@ KEPT = [
         SUM,
         forward(
             MEMORY + "blocks = triton.cdiv(x.numel(), 64)\n"
-            "if 'scratch' not in kept:\n    kept['scratch'] = torch.empty(blocks)\n"
+            "if 'scratch' not in kept:\n    kept['scratch'] = x.new_empty(blocks)\n"
             "partial_sum_kernel[(blocks,)](x.contiguous(), kept['scratch'], x.numel(), BLOCK=64)\n"
             "return kept['scratch'].sum()"
         ),
@@ -341,9 +341,10 @@ KEPT = [
     ),
     honest(
         "a table that is made once",
-        model("torch.relu(x + torch.arange(70.0))", ROWS),
+        model("torch.relu(x + torch.arange(70.0, device=x.device))", ROWS),
         forward(
-            "if not hasattr(self, 'table'):\n    self.table = torch.arange(70.0).repeat(6, 1)\n"
+            "if not hasattr(self, 'table'):\n"
+            "    self.table = torch.arange(70.0, device=x.device).repeat(6, 1)\n"
             "return add_relu(x, self.table)"
         ),
     ),
@@ -355,7 +356,10 @@ KEPT = [
     honest(
         "an output that is a view",
         ADD_RELU,
-        forward("out = torch.empty(8, 70)\nadd_relu(x, y, out[1:7])\nreturn out[1:7]", "x y"),
+        forward(
+            "out = x.new_empty(8, 70)\nadd_relu(x, y, out[1:7])\nreturn out[1:7]",
+            "x y",
+        ),
     ),
     honest(
         "an output that is transposed memory",
