@@ -23,6 +23,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from kernelllm_jupyter.verify.guard_zones import GuardZones
+from kernelllm_jupyter.verify.nests import wide
 from kernelllm_jupyter.verify.resources import Kernels
 from kernelllm_jupyter.verify.workload import ALLOCATING, moves, work_of
 
@@ -48,7 +49,10 @@ COMPARED_ELEMENTS = 1 << 20
 def poison(tensor: torch.Tensor, number: float = math.nan) -> torch.Tensor:
     """Fill fresh memory with what no computation would have left there."""
     if tensor.numel() and tensor.device.type != "meta":
-        if tensor.is_floating_point() or tensor.is_complex():
+        if tensor.is_floating_point() and tensor.element_size() == 1:
+            # No 8-bit float holds the number, and some of them no NaN.
+            tensor.view(torch.uint8).fill_(0x7F if math.isnan(number) else POISON & 0xFF)
+        elif tensor.is_floating_point() or tensor.is_complex():
             tensor.fill_(number)
         elif tensor.dtype == torch.bool:
             tensor.fill_(True)
@@ -218,7 +222,7 @@ def _finite(values: Any) -> bool:
         _finite(value)
         if isinstance(value, tuple | list)
         else not (isinstance(value, torch.Tensor) and value.is_floating_point())
-        or bool(torch.isfinite(value).all())
+        or bool(torch.isfinite(wide(value)).all())
         for value in values
     )
 

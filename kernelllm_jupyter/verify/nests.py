@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-__all__ = ["aligned", "copied", "identical", "leaves", "mapped", "structure"]
+__all__ = ["aligned", "copied", "identical", "leaves", "mapped", "structure", "wide"]
 
 
 def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -99,3 +99,9 @@ def aligned(value: Any | None, beside: list[Any]) -> list[torch.Tensor | None]:
         else None
         for leaf, want in zip(found, beside, strict=True)
     ]
+
+
+def wide(tensor: torch.Tensor) -> torch.Tensor:
+    """An 8-bit float as float32, exactly: PyTorch computes little in 8 bits. Others as they are."""
+    narrow = tensor.is_floating_point() and tensor.element_size() == 1
+    return tensor.float() if narrow else tensor

@@ -12,7 +12,7 @@ import torch
 
 from kernelllm_jupyter.verify.explain import account
 from kernelllm_jupyter.verify.findings import Findings, Refusal
-from kernelllm_jupyter.verify.nests import aligned, leaves, structure
+from kernelllm_jupyter.verify.nests import aligned, leaves, structure, wide
 from kernelllm_jupyter.verify.opponent import Result
 from kernelllm_jupyter.verify.reference import Expectation
 from kernelllm_jupyter.verify.tolerance import Comparison, compare, relative_distance
@@ -68,7 +68,7 @@ def compare_outputs(
             name = trial.name
             if result.configuration:
                 name += f", with {result.configuration}"
-            message = account(f"output{path}", name, comparison, have, want, inputs)
+            message = account(f"output{path}", name, comparison, wide(have), wide(want), inputs)
             if comparison.message and comparison.message not in message:
                 message += f" {comparison.message}"
             if comparison.code == "tf32":
@@ -163,7 +163,7 @@ def telling(expectation: Expectation) -> bool:
     for want, true, moved in zip(expected, exact, shifted, strict=True):
         if not isinstance(want, torch.Tensor):
             continue
-        if want.is_floating_point() and not torch.isfinite(want).all():
+        if want.is_floating_point() and not torch.isfinite(wide(want)).all():
             return False
         if true is None or moved is None:
             continue

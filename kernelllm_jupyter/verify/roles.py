@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import socket
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,13 @@ def play(
         send(wire, {"do": "hello"})
         receive(wire)
         send(report, {"phase": "reference", "doing": "", "started": True})
-        final = _final(message.header, message.blobs, folder, wire, report, device)
+        try:
+            final = _final(message.header, message.blobs, folder, wire, report, device)
+        except (Closed, BadMessage):
+            raise
+        except Exception:
+            # A fault of the checker itself is neither the user's nor the candidate's.
+            final = {"fault": traceback.format_exc(limit=-6)}
         send(report, {"final": final})
     except (Closed, BadMessage):
         return

@@ -72,6 +72,7 @@ class Worker:
             while True:
                 answer = self._answer(ours, cancel, limit)
                 if "progress" not in answer:
+                    _raise_fault(answer["final"])
                     return answer
                 if progress is not None:
                     progress(answer["progress"])
@@ -226,6 +227,14 @@ class Worker:
         if self.home is not None:
             shutil.rmtree(self.home, ignore_errors=True)
         self.server = self.control = self.home = None
+
+
+def _raise_fault(final: dict[str, Any]) -> None:
+    if "fault" in final:
+        raise WorkerError(
+            "The checker itself failed, which says nothing about the candidate. Please report "
+            f"this:\n{final['fault']}"
+        )
 
 
 def _hang_up(ours: socket.socket) -> None:

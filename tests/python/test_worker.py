@@ -421,3 +421,12 @@ def test_spawned_children_as_on_a_gpu_give_the_same_verdicts() -> None:
         assert hung.verdict == "timeout"
     finally:
         worker("spawned-cpu").stop()
+
+
+def test_a_fault_of_the_checker_itself_is_blamed_on_nobody_else() -> None:
+    from kernelllm_jupyter.verify.check import make_request
+
+    request, blobs = make_request("check", Problem("x = 1", "Model"), "", 20.0)
+    del request["class_name"]
+    with pytest.raises(WorkerError, match="The checker itself failed(.|\n)*class_name"):
+        worker("cpu").ask(request, blobs, None, None)
