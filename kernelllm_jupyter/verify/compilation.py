@@ -111,7 +111,7 @@ def joined(
     if why is None and not compilation.kernels and final["verdict"] == "correct":
         why = "its host code launched nothing there"
     if why is not None:
-        return _not_made(found, run.target, why)
+        return _not_made(found if compilation.kernels else verdict, run.target, why)
     made = tuple(finding for finding in verdict.not_made if finding.code != "compilation")
     warnings = (*verdict.warnings, *_host_tensors(final))
     if final["verdict"] != "compile_error":

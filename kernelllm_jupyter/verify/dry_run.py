@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import socket
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -44,6 +45,8 @@ REAL_LIMIT_BYTES = 256 << 20
 Memory = Literal["apart", "real", "none"]
 #: How many exceptions of a chain are looked at.
 CHAIN_LIMIT = 50
+#: The longest reason for which a target is unusable, in bytes; fits a pipe.
+REASON_LIMIT = 1000
 
 
 # --- the referee's side --------------------------------------------------------------------------
@@ -185,8 +188,10 @@ def answer(message: Message, path: Path, bench: Bench) -> dict[str, Any]:
         "left_out": bench.left_out,
         "on_host": sorted(bench.on_host) if request["memory"] == "apart" else [],
     }
-    if refused is not None and not _usable(path):
-        refused, failed = None, f"this triton cannot compile for {request['target']}"
+    unusable = _unusable(path) if refused is not None else None
+    if unusable is not None:
+        refused = None
+        failed = f"this triton cannot compile for {request['target']} ({unusable})"
     if refused is not None:
         return {**found, "refused": refused}
     return {**found, "failed": failed} if failed is not None else found
@@ -244,21 +249,41 @@ def _not_compiled(error: NotCompiled, path: Path) -> tuple[str, int | None]:
     found = compilation_failure(error, path)
     if found is not None:
         return found
-    assert error.__cause__ is not None
-    return f"{error.name}: {failure_text(error.__cause__, path)}", failure_line(error, path)
+    cause = error.__cause__
+    assert cause is not None
+    line = _mention(cause, path) or failure_line(error, path)
+    return f"{error.name}: {failure_text(cause, path)}", line
 
 
-def _usable(path: Path) -> bool:
-    """Whether our own sample compiles for the target: if not, nothing speaks against the code.
+def _mention(error: BaseException, path: Path) -> int | None:
+    """Where the source reads an attribute that is not there, which older tritons do not tell."""
+    if not isinstance(error, AttributeError) or not error.name:
+        return None
+    text = path.read_text(encoding="utf-8")
+    found = re.search(rf"\.{re.escape(error.name)}\b", text)
+    return None if found is None else text.count("\n", 0, found.start()) + 1
+
+
+def _unusable(path: Path) -> str | None:
+    """Why our own sample does not compile for the target, which speaks for the code; else None.
 
     In a process of its own, because LLVM may end it over a processor that it does not know.
     """
+    reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
         status = 1
         try:
             compile_sample(path.with_name("sample.py"))
             status = 0
+        except Exception as error:
+            cause = error.__cause__ or error
+            os.write(writing, failure_text(cause, path).encode()[:REASON_LIMIT])
         finally:
             os._exit(status)
-    return os.waitpid(pid, 0)[1] == 0
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        text = pipe.read(REASON_LIMIT).decode("utf-8", "replace")
+    if os.waitpid(pid, 0)[1] == 0:
+        return None
+    return text.strip().split("\n")[0] or "its compiler crashes"

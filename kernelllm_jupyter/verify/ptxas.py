@@ -11,6 +11,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from triton.backends import backends
+
 __all__ = ["Listener", "listen"]
 
 
@@ -62,10 +64,8 @@ def source_line(ptx: str, line: int) -> int | None:
 def listen() -> Listener:
     """Hear what ``ptxas`` says from now on."""
     listener = Listener()
-    try:
-        from triton.backends.nvidia import compiler
-    except ImportError:
-        # A triton without NVIDIA's backend; what it compiles is read elsewhere.
-        return listener
-    compiler.subprocess = listener
+    backend = backends.get("nvidia")
+    if backend is not None:
+        # Up to 3.3 triton loads this module under a name of its own: the class knows its globals.
+        backend.compiler.make_cubin.__globals__["subprocess"] = listener
     return listener

@@ -87,6 +87,17 @@ def test_check_tells_right_from_wrong_by_its_exit_status(files: Path) -> None:
     assert verdict["reasons"][0]["message"]
 
 
+def test_check_compiles_for_the_target_that_is_named(files: Path) -> None:
+    arguments = ("check", "reference.py", "good.py", "--device", "cpu", "--target", "sm_80")
+    printed = json.loads(kernelllm(*arguments, "--json", cwd=files).stdout)
+    Draft202012Validator(SCHEMA).validate(printed)
+    assert printed["compilation"]["target"] == "sm_80"
+    (kernel,) = printed["compilation"]["kernels"]
+    assert GOOD.splitlines()[kernel["line"] - 1].startswith("def double_relu")
+    assert kernel["shared_limit_bytes"] == 163 << 10
+    assert "Compiled for sm_80" in kernelllm(*arguments, cwd=files).stdout
+
+
 def test_check_speaks_words_without_json(files: Path) -> None:
     ran = kernelllm("check", "reference.py", "wrong.py", cwd=files)
     assert ran.returncode == 1
@@ -100,6 +111,7 @@ def test_check_speaks_words_without_json(files: Path) -> None:
         ("check", "reference.py", "missing.py"),
         ("check", "reference.py"),
         ("check", "reference.py", "good.py", "--device", "abacus"),
+        ("check", "reference.py", "good.py", "--target", "h100"),
         ("check", "good.py", "good.py", "--name", "Nothing"),
         ("frobnicate",),
         ("translate", "missing.py"),
