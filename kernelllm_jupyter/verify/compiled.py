@@ -8,7 +8,7 @@ import triton.language as tl
 from triton.runtime.jit import JITFunction
 
 from kernelllm_jupyter.verify.audit import Launches
-from kernelllm_jupyter.verify.resources import definition_line, from_launch
+from kernelllm_jupyter.verify.resources import definition_line, from_launch, multiplies_in_tf32
 
 __all__ = ["install"]
 
@@ -39,6 +39,8 @@ def _watch_launches(launches: Launches) -> None:
         if warmup:
             return launch()
         compiled = launches.around(self.fn.__name__, [*args, *kwargs.values()], launch)
+        if multiplies_in_tf32(compiled):
+            launches.notes.add("tf32")
         if compiled is not None and sizes:
             _note(launches, self.fn, compiled, sizes[-1])
         return compiled

@@ -22,6 +22,7 @@ __all__ = [
     "from_amdgcn",
     "from_launch",
     "from_ptxas",
+    "multiplies_in_tf32",
     "shared_limit_bytes",
 ]
 
@@ -105,6 +106,12 @@ def from_launch(compiled: Any) -> Figures:
         spill_bytes=None if local is None else 4 * local,
         shared_bytes=getattr(metadata, "shared", None),
     )
+
+
+def multiplies_in_tf32(compiled: Any) -> bool:
+    """Whether a compiled kernel has a product of float32 that tensor cores make in TF32."""
+    text = getattr(compiled, "asm", {}).get("ttir", "")
+    return re.search(r"tt\.dot [^\n]*inputPrecision = tf32 :[^\n]*xf32> \*", str(text)) is not None
 
 
 def _largest(pattern: str, text: str) -> int | None:
