@@ -128,9 +128,16 @@ def _near_ties(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def _alike(tensor: torch.Tensor) -> torch.Tensor:
-    """One value in all elements, of the tensor's own magnitude."""
+    """One value in all elements, of the tensor's own magnitude.
+
+    It has three bits, so that sums are exact: equal values that are not have equal rounding errors,
+    which add up in an honest running sum as they do nowhere else.
+    """
     middle = float(tensor.abs().double().mean())
-    return torch.full_like(tensor, middle if math.isfinite(middle) else 1.0)
+    if not math.isfinite(middle):
+        return torch.ones_like(tensor)
+    mantissa, exponent = math.frexp(middle)
+    return torch.full_like(tensor, math.ldexp(round(mantissa * 8) / 8, exponent))
 
 
 # --- integers and masks --------------------------------------------------------------------------
