@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from kernelllm_jupyter.address import destination
 from kernelllm_jupyter.commands import check
 from kernelllm_jupyter.commands.terminal import (
     FAILED,
@@ -30,6 +31,7 @@ from kernelllm_jupyter.translate import (
     Finished,
     Generated,
     Loading,
+    Noted,
     Wrote,
     translate,
 )
@@ -79,7 +81,9 @@ def _parser() -> argparse.ArgumentParser:
     command = _command(commands, "repl", _repl, "an interactive session", as_json=False)
     command.add_argument("-m", "--model", default="starter", metavar="NAME")
 
-    _command(commands, "doctor", _doctor, "what is installed, what is missing, and the remedy")
+    text = "what is installed, what is missing, and the remedy"
+    command = _command(commands, "doctor", _doctor, text)
+    command.add_argument("-m", "--model", default="", metavar="NAME", help="ask this server, too")
     return parser
 
 
@@ -115,6 +119,8 @@ def _translate(arguments: argparse.Namespace) -> int:
     )
     if arguments.model is None:
         say(STARTER_HINT)
+    if told := destination(request.model):
+        say(told)
     events = translate(
         problem,
         get_engine(request.model),
@@ -141,7 +147,7 @@ def _follow(events: Iterator[Event], *, echo: bool) -> Translation:
         elif isinstance(event, Generated):
             code = event.candidate.code
             say(f"[{rate(event.candidate.tokens, event.candidate.seconds)}]")
-        elif isinstance(event, Checking):
+        elif isinstance(event, Checking | Noted):
             say(f"[{event.message}]")
         elif isinstance(event, Checked):
             say(verdict_text(event.verdict, code))
@@ -181,14 +187,17 @@ def _benchmark(arguments: argparse.Namespace) -> int:
 def _repl(arguments: argparse.Namespace) -> int:
     from kernelllm_jupyter.api import KernelLLM
 
-    KernelLLM(arguments.model).repl()
+    model = KernelLLM(arguments.model)
+    if told := destination(arguments.model):
+        say(told)
+    model.repl()
     return OK
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
     from kernelllm_jupyter.doctor import examine, findings_text
 
-    findings = examine()
+    findings = examine(arguments.model)
     if arguments.json:
         print_json({"findings": [finding.to_json() for finding in findings]})
     else:

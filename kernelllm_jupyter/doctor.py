@@ -15,6 +15,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
+from kernelllm_jupyter.address import server_address
+
 __all__ = ["Examined", "examine", "findings_text"]
 
 MARKS = {"ok": "✓", "note": "·", "missing": "✗"}
@@ -33,14 +35,18 @@ class Examined:
         return asdict(self)
 
 
-def examine() -> list[Examined]:
-    """Everything, in the order in which a newcomer needs it."""
+def examine(model: str = "") -> list[Examined]:
+    """Everything, in the order in which a newcomer needs it.
+
+    A server is asked for something only where ``model`` names it.
+    """
     return [
         *_packages(),
         _gpu(),
         _starter(),
         _kernelllm(),
         _engines(),
+        *_server(model),
         _labextension(),
         _sandbox(),
     ]
@@ -127,6 +133,23 @@ def _engines() -> Examined:
         return Examined("model processes", "ok", "none running")
     names = ", ".join(f"{engine.get('model')} (pid {engine.get('pid')})" for engine in engines)
     return Examined("model processes", "ok", names)
+
+
+def _server(model: str) -> Iterator[Examined]:
+    address = server_address(model)
+    if address is None:
+        return
+    from kernelllm_jupyter.engines import get_engine
+
+    found = get_engine(model).status()
+    if found["state"] == "ready":
+        context = f", {found['context']} tokens of context" if found["context"] else ""
+        key = f"key: {found['key']}"
+        yield Examined("model server", "ok", f"{address.base_url} ({key}{context})")
+    else:
+        yield Examined("model server", "missing", address.base_url, found["reason"])
+    if address.destination:
+        yield Examined("privacy", "note", address.destination)
 
 
 def _labextension() -> Examined:

@@ -9,6 +9,7 @@
     ├── EngineError                a model could not be run
     │   ├── ModelNotFound          no such checkpoint, or not reachable
     │   ├── CheckpointError        a checkpoint that is there but cannot be used
+    │   ├── ServerError            a model server could not be reached, refused, or broke off
     │   └── EngineDied             the model process ended while it was needed
     └── WorkerError                the worker could not be started or spoken to
 
@@ -27,6 +28,7 @@ __all__ = [
     "KernelLLMError",
     "ModelNotFound",
     "ProblemError",
+    "ServerError",
     "UnsupportedModule",
     "UsageError",
     "WorkerError",
@@ -78,6 +80,14 @@ class ModelNotFound(EngineError):
 
 class CheckpointError(EngineError):
     """A checkpoint that exists but cannot be used (no weights, not safetensors, too large, …)."""
+
+
+class ServerError(EngineError):
+    """A server of another program did not give a reply; ``status`` is HTTP's, where it gave one."""
+
+    def __init__(self, message: str, status: int | None = None):
+        super().__init__(message)
+        self.status = status
 
 
 class EngineDied(EngineError):

@@ -37,7 +37,8 @@ OPTIONS: tuple[Option, ...] = (
         "-m",
         "--model",
         metavar="NAME",
-        help="Hugging Face id, local folder, or 'starter' (default: as configured, else starter)",
+        help="Hugging Face id, local folder, 'starter', or URL#NAME of a model server "
+        "(default: as configured, else starter)",
     ),
     _option(
         "--check",

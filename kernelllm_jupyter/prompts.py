@@ -16,6 +16,7 @@ import tokenize
 from pathlib import Path
 from typing import Protocol
 
+from kernelllm_jupyter.address import model_name
 from kernelllm_jupyter.errors import UsageError
 from kernelllm_jupyter.extract import CodeReader
 from kernelllm_jupyter.values import Problem, Sampling
@@ -25,7 +26,6 @@ __all__ = [
     "Profile",
     "Reader",
     "profile_for",
-    "refuse_server",
     "resolve_model",
 ]
 
@@ -168,8 +168,11 @@ class KernelLLMProfile:
 
 
 def profile_for(model: str) -> Profile:
-    """The profile of a model: the starter's for the bundled one and for those trained like it."""
-    refuse_server(model)
+    """The profile of a model: the starter's for the bundled one and for those trained like it.
+
+    A model that a server runs (``URL#name``) is addressed by its name like one that runs here.
+    """
+    model = _named(model_name(model), model)
     if model == STARTER or _declared_profile(model) == STARTER:
         from kernelllm_jupyter.starter import StarterProfile
 
@@ -180,23 +183,22 @@ def profile_for(model: str) -> Profile:
 
 def resolve_model(name: str) -> str:
     """What an engine can load: ``starter`` becomes the folder of the bundled checkpoint."""
-    refuse_server(name)
-    if name == STARTER:
+    if _named(name) == STARTER:
         from kernelllm_jupyter.starter import CHECKPOINT
 
         return str(CHECKPOINT)
     return name
 
 
-def refuse_server(model: str) -> None:
-    """Raise for a model that is served elsewhere, which no engine here speaks to."""
-    if re.match(r"https?://", model):
+def _named(name: str, given: str = "") -> str:
+    """``name``, if it is one at all."""
+    if not name.strip():
+        server = f" `%kernelllm status -m {given}` says what that server has." if given else ""
         raise UsageError(
-            f"{model} is a server, and servers are not supported yet: name a Hugging Face id, a "
-            "local folder, or 'starter'."
+            "No model is named: give a Hugging Face id, a local folder, 'starter', or a server's "
+            f"model as http://HOST:PORT#NAME.{server}"
         )
-    if not model.strip():
-        raise UsageError("No model is named: give a Hugging Face id, a local folder, or 'starter'.")
+    return name
 
 
 def _declared_profile(model: str) -> str | None:

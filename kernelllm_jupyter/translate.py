@@ -35,6 +35,7 @@ __all__ = [
     "Finished",
     "Generated",
     "Loading",
+    "Noted",
     "Wrote",
     "check_events",
     "translate",
@@ -59,6 +60,13 @@ class Wrote:
     code: str
     tokens: int
     seconds: float
+
+
+@dataclass(frozen=True)
+class Noted:
+    """Something worth knowing about how the candidate came about, in words."""
+
+    message: str
 
 
 @dataclass(frozen=True)
@@ -87,7 +95,7 @@ class Finished:
     translation: Translation
 
 
-Event = Loading | Wrote | Generated | Checking | Checked | Finished
+Event = Loading | Wrote | Noted | Generated | Checking | Checked | Finished
 
 
 def translate(
@@ -169,7 +177,7 @@ def _in_thread(work: Callable[[Callable[[T], None]], R]) -> Generator[T, None, R
 
 def _generate(
     problem: Problem, prompt: str, engine: Engine, profile: Profile, sampling: Sampling
-) -> Iterator[Wrote | Generated]:
+) -> Iterator[Wrote | Noted | Generated]:
     started = time.monotonic()
     reader = profile.reader(problem)
     text: list[str] = []
@@ -190,6 +198,8 @@ def _generate(
     if last:
         code.append(last)
         yield Wrote(last, completion.tokens, time.monotonic() - started)
+    for note in completion.notes:
+        yield Noted(note)
     yield Generated(
         Candidate(
             code="".join(code),

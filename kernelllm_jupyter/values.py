@@ -41,7 +41,9 @@ __all__ = [
     "Finding",
     "FinishReason",
     "Interval",
+    "Message",
     "Problem",
+    "Prompt",
     "Sampling",
     "Sizes",
     "Timing",
@@ -79,6 +81,18 @@ class Problem:
         if self.own_lines is None:
             return line - self.first_line + 1 if line >= self.first_line else None
         return self.own_lines[line - 1] if 1 <= line <= len(self.own_lines) else None
+
+
+@dataclass(frozen=True)
+class Message:
+    """One turn of a chat; ``role`` is ``system``, ``user`` or ``assistant``."""
+
+    role: str
+    content: str
+
+
+#: Text that a model is to go on with, or turns that it is to answer by its chat template.
+Prompt = str | tuple[Message, ...]
 
 
 @dataclass(frozen=True)

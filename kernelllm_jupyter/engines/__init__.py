@@ -39,11 +39,13 @@ class Completion(Protocol):
     Iterating yields non-empty pieces of text and raises
     :class:`~kernelllm_jupyter.errors.EngineError` (or a subclass) where the engine failed; what
     came before stays with the caller. ``tokens`` counts those generated so far, an end token too.
+    ``notes`` say what was changed of the request so that it could be carried out.
     ``close()`` cancels within one token, may be called at any time, from any thread, and twice.
     """
 
     tokens: int
     finish: FinishReason | None
+    notes: list[str]
 
     def __iter__(self) -> Iterator[str]: ...
 
@@ -60,7 +62,10 @@ class Engine(Protocol):
         """Block until the model can generate; raise ``EngineError`` where it never will."""
 
     def generate(self, prompt: str, sampling: Sampling) -> Completion:
-        """Start one completion of ``prompt`` (which carries no BOS) and return at once."""
+        """Start one completion of ``prompt`` (which carries no BOS) and return at once.
+
+        Engines for servers take messages, too.
+        """
 
     def status(self) -> dict[str, Any]:
         """What is loaded and where, for ``%kernelllm status`` and ``kernelllm doctor``."""
@@ -74,10 +79,15 @@ def get_engine(model: str, **options: Any) -> Engine:
     """The engine for ``model``, the same object for the same arguments.
 
     ``options`` are those of :class:`~kernelllm_jupyter.engines.local.LocalEngine`: ``device``,
-    ``dtype``, ``idle_s``, ``runtime_dir``. Nothing is started before the engine is used.
+    ``dtype``, ``idle_s``, ``runtime_dir``. A server (``URL#name``) has none of them to choose, and
+    is not told. Nothing is started or sent before the engine is used.
     """
-    from kernelllm_jupyter.engines.local import LocalEngine
-    from kernelllm_jupyter.prompts import refuse_server
+    from kernelllm_jupyter.address import server_address
 
-    refuse_server(model)
+    if server_address(model) is not None:
+        from kernelllm_jupyter.engines.remote import RemoteEngine
+
+        return RemoteEngine(model)
+    from kernelllm_jupyter.engines.local import LocalEngine
+
     return LocalEngine(model, **options)

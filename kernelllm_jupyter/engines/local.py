@@ -241,6 +241,7 @@ class LocalCompletion:
     def __init__(self, engine: LocalEngine, prompt: str, sampling: Sampling):
         self.tokens = 0
         self.finish: FinishReason | None = None
+        self.notes: list[str] = []
         self._engine = engine
         self._request = engine.request(prompt, sampling)
         self._lock = threading.Lock()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
+from kernelllm_jupyter.address import server_address
 from kernelllm_jupyter.engines import LoadProgress, get_engine
 from kernelllm_jupyter.errors import EngineError
 
@@ -34,17 +36,26 @@ def _ignore(_: LoadProgress) -> None:
 
 def unload(model: str) -> None:
     get_engine(model).unload()
-    print(f"{model} is unloaded.")
+    if server_address(model) is None:
+        print(f"{model} is unloaded.")
+    else:
+        print(f"Connections to {model} are closed; the server keeps its model.")
 
 
 def status(model: str) -> None:
     from kernelllm_jupyter.engines.local import running
 
+    if server_address(model) is not None:
+        _print_status(get_engine(model).status())
     engines = running()
     if not engines:
         print("No model process is running; the next translation starts one.")
     for engine in engines:
-        print(", ".join(f"{name} {value}" for name, value in engine.items()))
+        _print_status(engine)
+
+
+def _print_status(status: dict[str, Any]) -> None:
+    print(", ".join(f"{name} {value}" for name, value in status.items()))
 
 
 def stop(model: str) -> None:
@@ -59,4 +70,4 @@ def stop(model: str) -> None:
 def doctor(model: str) -> None:
     from kernelllm_jupyter.doctor import examine, findings_text
 
-    print(findings_text(examine()))
+    print(findings_text(examine(model)))

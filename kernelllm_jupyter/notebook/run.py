@@ -12,6 +12,7 @@ import io
 from dataclasses import replace
 from typing import Any
 
+from kernelllm_jupyter.address import destination
 from kernelllm_jupyter.engines import get_engine
 from kernelllm_jupyter.errors import KernelLLMError, UsageError
 from kernelllm_jupyter.notebook import cell as cells
@@ -28,6 +29,7 @@ from kernelllm_jupyter.translate import (
     Finished,
     Generated,
     Loading,
+    Noted,
     Wrote,
     translate,
 )
@@ -90,7 +92,7 @@ class _Run:
         self._text: list[str] = []
         self._translation: Translation | None = None
         self._request = request
-        note = STARTER_HINT if request.model == "starter" else ""
+        note = STARTER_HINT if request.model == "starter" else destination(request.model)
         self._report = Report("loading", request.model, "Starting …", note=note)
         self._view: View
         if hasattr(shell, "kernel"):
@@ -118,6 +120,8 @@ class _Run:
                 tokens=event.tokens,
                 seconds=event.seconds,
             )
+        elif isinstance(event, Noted):
+            self._show(note=f"{self._report.note} {event.message}".strip())
         elif isinstance(event, Generated):
             candidate = event.candidate
             self._finish_cell(candidate.code, "complete")

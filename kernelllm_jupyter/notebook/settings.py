@@ -16,7 +16,9 @@ class KernelLLM(Configurable):
     Named after the product because IPython addresses its configuration by class name.
     """
 
-    model = Unicode("starter", help="Hugging Face id, local folder, or 'starter'.").tag(config=True)
+    model = Unicode("starter", help="Hugging Face id, local folder, 'starter', or URL#NAME.").tag(
+        config=True
+    )
     check = Bool(True, help="Check a candidate as soon as it is there.").tag(config=True)
     device = Enum(("auto", "cpu", "cuda"), "auto", help="Where a check runs.").tag(config=True)
     timeout = Float(60.0, help="Seconds that a check may take.").tag(config=True)

@@ -15,6 +15,7 @@ PACKAGE = Path(__file__).resolve().parents[2] / "kernelllm_jupyter"
 LAYERS = {
     "values": 0,
     "errors": 0,
+    "address": 1,
     "extract": 1,
     "problem": 1,
     "source_lines": 1,

@@ -184,10 +184,21 @@ def test_models_find_their_profile(tmp_path: Path) -> None:
     assert resolve_model("facebook/KernelLLM") == "facebook/KernelLLM"
 
 
-@pytest.mark.parametrize("name", ["http://localhost:8000/v1#model", "https://host#x", " "])
-def test_a_server_is_refused_in_words(name: str) -> None:
-    from kernelllm_jupyter.engines import get_engine
+def test_a_model_that_is_served_has_the_profile_of_its_name() -> None:
+    from kernelllm_jupyter.starter import CHECKPOINT
 
-    for call in (profile_for, resolve_model, get_engine):
+    assert profile_for("http://localhost:8000#facebook/KernelLLM").name == "kernelllm"
+    assert profile_for("https://host/v1#starter").name == "starter"
+    assert profile_for(f"http://localhost:8000#{CHECKPOINT}").name == "starter"
+
+
+@pytest.mark.parametrize("name", ["http://localhost:8000/v1", "https://host#", " "])
+def test_what_names_no_model_is_refused_in_words(name: str) -> None:
+    with pytest.raises(UsageError, match="HOST:PORT#NAME"):
+        profile_for(name)
+    if name == " ":
         with pytest.raises(UsageError, match="local folder"):
-            call(name)
+            resolve_model(name)
+    else:
+        with pytest.raises(UsageError, match=f"status -m {name}"):
+            profile_for(name)
