@@ -40,7 +40,8 @@ __all__ = [
 
 #: What uninitialised integers hold; odd in every byte, so that it is no plausible index or count.
 POISON = 0x5A5A5A5A
-#: What floats hold where NaN would not show, because the result is NaN itself; fits float16.
+#: What floats hold, with either sign, in trials in which NaN might not show: a maximum passes over
+#: it, and the result may be NaN itself. Fits float16.
 POISON_NUMBER = -21546.0
 #: Launches over more elements than this are not compared with their arguments.
 COMPARED_ELEMENTS = 1 << 20
@@ -57,7 +58,8 @@ def poison(tensor: torch.Tensor, number: float = math.nan) -> torch.Tensor:
         elif tensor.dtype == torch.bool:
             tensor.fill_(True)
         else:
-            tensor.fill_(POISON & torch.iinfo(tensor.dtype).max)
+            pattern = POISON & torch.iinfo(tensor.dtype).max
+            tensor.fill_(-pattern if number < 0 and tensor.dtype.is_signed else pattern)
     return tensor
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from kernelllm_jupyter.verify.arguments import WrongArguments, taking
-from kernelllm_jupyter.verify.audit import POISON_NUMBER, HostReads, Launches, Operators
+from kernelllm_jupyter.verify.audit import HostReads, Launches, Operators
 from kernelllm_jupyter.verify.child import execute
 from kernelllm_jupyter.verify.compat_inductor import relied_on
 from kernelllm_jupyter.verify.failures import (
@@ -184,14 +184,15 @@ def _run(entrant: Entrant, message: Message) -> tuple[dict[str, Any], list[Blob]
                 own[name].copy_(value)
         inputs = _placed(entrant, unpack(request["inputs"], message.blobs, entrant.device))
         zones = GuardZones() if entrant.on_gpu else None
-        operators = Operators(math.nan if request["poison_nan"] else POISON_NUMBER, zones)
+        number = request["poison"]
+        operators = Operators(math.nan if number is None else number, zones)
         entrant.launches.start(disabled=not request["launch"], operators=operators)
         sow(request["seed"])
         before = settings()
         with (
             entrant.watching(),
             # It slows the interpreter down by a fifth, and one trial is enough.
-            nullcontext() if request["poison_nan"] else filling(),
+            filling() if number is not None and number < 0 else nullcontext(),
             surroundings(entrant.device),
             HostReads(operators),
             operators,

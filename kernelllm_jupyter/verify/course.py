@@ -28,6 +28,8 @@ __all__ = ["judge"]
 
 #: A run at the given size is worth this long a wait, once reduced ones have passed.
 FULL_SIZE_S = 5.0
+#: Sizes of which one is as large as given are tried for so many seconds.
+STRETCHED_S = 15.0
 #: Other sizes are tried for this part of the timeout, and no longer than so many seconds.
 OTHER_SIZES_PART = 0.2
 OTHER_SIZES_S = 10.0
@@ -138,9 +140,8 @@ class Course:
             match, base = self._match(self.request["source"]), {}
             match.play()
             self._note_sizes(match)
-        started = time.monotonic()
         with self.findings.timed("other_sizes"):
-            self._try_other_sizes(match, base, started)
+            self._try_other_sizes(match, base)
 
     def _reductions(self) -> list[Scaled]:
         """Smaller problems to check instead of one that the interpreter cannot afford."""
@@ -180,7 +181,9 @@ class Course:
             per_run = (time.monotonic() - started) / max(1, self.findings.trials)
             assert self.scaling.given is not None
             self._note_sizes(match, self.scaling.given.described)
-            self._try_full_size(scaled, per_run)
+            if not self._try_full_size(scaled, per_run):
+                with self.findings.timed("stretched_sizes"):
+                    self._try_stretched(match, scaled.values)
             return match, scaled.values
         return self._play_full_size(refusals, reductions), {}
 
@@ -194,8 +197,11 @@ class Course:
                 f"interpreter: this was checked at {', '.join(inputs)}.",
             )
 
-    def _try_full_size(self, scaled: Scaled, per_run_s: float) -> None:
-        """One run at the given size, where it is affordable; what it shows counts."""
+    def _try_full_size(self, scaled: Scaled, per_run_s: float) -> bool:
+        """One run at the given size, where it is affordable; what it shows counts.
+
+        Returns whether it was made.
+        """
         given = self.scaling.given
         assert given is not None
         growth = max(
@@ -203,7 +209,7 @@ class Course:
             (given.macs or 0) / max(1, scaled.footprint.macs or 0),
         )
         if per_run_s * growth > FULL_SIZE_S or not self._reference_affordable(given, FULL_SIZE_S):
-            return
+            return False
         self.say("candidate", "trying the problem's own size")
         match = self._match_with(self.request["source"], Findings(), patient=True)
         limit_s = min(4 * FULL_SIZE_S, self.seconds_left() - 1)
@@ -213,7 +219,7 @@ class Course:
                 made = match.glance("the problem's own size")
         except Refusal as refusal:
             if refusal.kind in ("timeout", "out_of_memory"):
-                return
+                return False
             raise
         finally:
             self.opponent.deadline = None
@@ -221,6 +227,40 @@ class Course:
             self.findings.trials += 1
             self._note_sizes(match)
             self.findings.unwarn("reduced_size")
+        return made
+
+    def _try_stretched(self, match: Match, base: Values) -> None:
+        """Sizes of which one is as given: where only that makes it wrong, it is wrong."""
+        until = time.monotonic() + min(STRETCHED_S, self.seconds_left() - 2)
+        for long, short in self.scaling.stretched(base):
+            made, refusal = self._glance(long, match.training, until)
+            self.findings.trials += made
+            if refusal is None or refusal.kind in LOUD:
+                continue
+            if refusal.kind == "timeout":
+                self.findings.skip("sizes", "Runs take too long for larger sizes.")
+                return
+            right, _ = self._glance(short, match.training, until)
+            if right:
+                refusal.message += (
+                    f" (checked at {_shapes(long)}; it is right where these are smaller)"
+                )
+                raise refusal
+
+    def _glance(self, scaled: Scaled, training: bool, until: float) -> tuple[bool, Refusal | None]:
+        """One run at some size: whether it was made and is right, and what it shows otherwise."""
+        if self.opponent.busy or time.monotonic() >= until:
+            return False, Refusal("timeout", "timeout", "There is no time left.")
+        self.opponent.deadline = until
+        try:
+            other = self._match_with(scaled.source, Findings(), patient=True)
+            return other.glance(scaled.what, training=training), None
+        except ReferenceFailure:
+            return False, None
+        except Refusal as refusal:
+            return False, refusal
+        finally:
+            self.opponent.deadline = None
 
     def _play_full_size(self, refusals: list[Refusal], reductions: list[Scaled]) -> Match:
         """What fails at smaller sizes may be right at the one it was written for."""
@@ -272,34 +312,24 @@ class Course:
 
     # --- other sizes ----------------------------------------------------------------------------
 
-    def _try_other_sizes(self, match: Match, base: Values, started: float) -> None:
+    def _try_other_sizes(self, match: Match, base: Values) -> None:
         """Sizes that nobody promised: a candidate that refuses them is tied to its own."""
         limit_s = min(OTHER_SIZES_S, OTHER_SIZES_PART * float(self.request["timeout_s"]))
-        made = 0
+        until = time.monotonic() + min(limit_s, self.seconds_left() - 1)
+        tried = 0
         for scaled in self.scaling.others(REDUCED, base) if self.scaling.given else ():
-            left = min(limit_s - (time.monotonic() - started), self.seconds_left() - 1)
-            if left <= 0:
+            made, refusal = self._glance(scaled, match.training, until)
+            if refusal is not None and refusal.kind == "timeout":
+                # Slow or hanging: nothing that a verdict could be built on.
+                self.findings.skip("sizes", "Runs take too long for further sizes.")
                 break
-            sizes = ", ".join(str(list(shape)) for shape in scaled.footprint.inputs)
-            self.opponent.deadline = time.monotonic() + left
-            try:
-                other = self._match_with(scaled.source, Findings())
-                made += other.glance(scaled.what, training=match.training)
-            except ReferenceFailure:
-                continue
-            except Refusal as refusal:
-                if refusal.kind == "timeout":
-                    # Slow or hanging: nothing that a verdict could be built on.
-                    self.findings.skip("sizes", "Runs take too long for further sizes.")
-                    break
-                made += 1
-                refusal.message = f"at {sizes}: {refusal.message}"
+            tried += made or refusal is not None
+            if refusal is not None:
+                refusal.message = f"at {_shapes(scaled)}: {refusal.message}"
                 self._note_other_size(refusal)
                 if refusal.kind == "crashed":
                     break
-            finally:
-                self.opponent.deadline = None
-        if not made:
+        if not tried:
             self.findings.skip("sizes", "Other sizes were not tried: " + self._why_not())
         self._conclude()
 
@@ -330,6 +360,10 @@ def _counts(footprint: Footprint) -> list[int]:
     shapes = [*footprint.inputs, *(shape for _, shape in footprint.state)]
     axes = [size for shape in shapes for size in shape]
     return axes + [math.prod(shape[n:]) for shape in shapes for n in range(len(shape))]
+
+
+def _shapes(scaled: Scaled) -> str:
+    return ", ".join(str(list(shape)) for shape in scaled.footprint.inputs)
 
 
 def _undecided(reduced: Refusal) -> Refusal:

@@ -65,6 +65,8 @@ class Opponent:
         self.wire = wire
         #: Until when (``time.monotonic``) answers are waited for; None leaves it to the server.
         self.deadline: float | None = None
+        #: Whether an answer is still out after such a wait: nothing more can be asked then.
+        self.busy = False
 
     def build(self, arguments: Any, request: dict[str, Any], *, again: bool = False) -> Built:
         """Have ``ModelNew`` built; raises ``Foreign`` where the arguments cannot cross over.
@@ -97,7 +99,7 @@ class Opponent:
         seed: int,
         launch: bool = True,
         training: bool,
-        poison_nan: bool = True,
+        poison: float = math.nan,
     ) -> None:
         """Have it run once, and do not wait; raises ``Foreign`` as ``build`` does."""
         blobs: list[Blob] = []
@@ -108,7 +110,7 @@ class Opponent:
             "seed": seed,
             "launch": launch,
             "training": training,
-            "poison_nan": poison_nan,
+            "poison": None if math.isnan(poison) else poison,
         }
         self._send(header, blobs)
 
@@ -158,6 +160,7 @@ class Opponent:
         if self.deadline is not None:
             left = max(0.0, self.deadline - time.monotonic())
             if not select([self.wire], [], [], left)[0]:
+                self.busy = True
                 raise Refusal("timeout", "timeout", "It did not finish in time.")
         try:
             return receive(self.wire)

@@ -55,11 +55,12 @@ def unwritten(evidence: Evidence) -> str:
     got = gathered(evidence.got, evidence.where)
     if evidence.floats:
         number = torch.full_like(got, POISON_NUMBER)
-        left = _is_poison_nan(got) | (got == number)
+        left = _is_poison_nan(got) | (got.abs() == number.abs())
     elif dtype == torch.bool:
         return ""
     else:
-        left = got == (POISON & torch.iinfo(dtype).max)
+        pattern = POISON & torch.iinfo(dtype).max
+        left = (got == pattern) | (got == -pattern if dtype.is_signed else False)
     left = left & evidence.bad
     if not left.any():
         return ""

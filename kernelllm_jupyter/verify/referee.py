@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from kernelllm_jupyter.verify.audit import POISON_NUMBER
 from kernelllm_jupyter.verify.conduct import Launching, Memory, watch_side_effects
 from kernelllm_jupyter.verify.configurations import Configurations
 from kernelllm_jupyter.verify.findings import Findings, Refusal, Say
@@ -316,7 +317,7 @@ class Match:
                 seed=trial.seed,
                 launch=launch,
                 training=self.training,
-                poison_nan=trial.poison_nan,
+                poison=trial.poison,
             )
         except Foreign as error:
             raise _cannot_cross("get_inputs()", error) from None
@@ -360,7 +361,7 @@ class Match:
             )
 
     def _without_launches(self, inputs: list[Any], trial: Trial) -> Result | None:
-        trial = replace(trial, poison_nan=False)
+        trial = replace(trial, poison=POISON_NUMBER)
         self._start(inputs, self.reference.state, trial, launch=False)
         return self._discard()
 

@@ -185,9 +185,36 @@ class Scaling:
                 seen.add(scaled.source)
                 yield scaled
 
-    def _shrunk(self, limit: Limit, order: Callable[[Values], Iterator[Size]]) -> Scaled | None:
-        values = {size: size.value for size in self.sizes}
-        found = None
+    def stretched(self, base: Values) -> Iterator[tuple[Scaled, Scaled]]:
+        """For each size that was reduced: the problem with that one as given and the others small
+        enough for it, and beside it the same with that one as reduced as it was.
+
+        What is wrong in the first only is wrong because that size is large: a grid that is a block
+        short, say, of which a reduced problem has one.
+        """
+        for size in self.sizes:
+            if base[size] >= size.value:
+                continue
+
+            def others(values: Values, size: Size = size) -> Iterator[Size]:
+                yield from (other for other in _largest(values) if other != size)
+
+            long = self._shrunk(AFFORDABLE, others, {**base, size: size.value})
+            if long is None:
+                continue
+            short = self._at({**long.values, size: base[size]})
+            if short is not None:
+                yield replace(long, what="one size as given"), short
+
+    def _shrunk(
+        self,
+        limit: Limit,
+        order: Callable[[Values], Iterator[Size]],
+        start: Values | None = None,
+    ) -> Scaled | None:
+        """Halve one size after the other until the limit holds; None where it never does."""
+        values = dict(start) if start is not None else {size: size.value for size in self.sizes}
+        found = self._at(values)
         stuck: set[Size] = set()
         while found is None or not limit.holds(found.footprint):
             for size in order(values):

@@ -17,12 +17,10 @@ from typing import Any
 import numpy
 import torch
 
+from kernelllm_jupyter.verify.audit import POISON_NUMBER
 from kernelllm_jupyter.verify.nests import leaves, mapped
 
-__all__ = ["OWN_TRIALS", "Trial", "plan", "sow", "unforeseen", "varied_state"]
-
-OWN_TRIALS = 3
-
+__all__ = ["Trial", "plan", "sow", "unforeseen", "varied_state"]
 
 Change = Callable[[list[Any]], list[Any] | None]
 
@@ -41,8 +39,9 @@ class Trial:
     weights_varied: bool = False
     #: The same values, laid out otherwise in memory; being wrong there is a warning only.
     layout: bool = False
-    #: Fresh memory is NaN, or a number, which shows where the result itself is NaN.
-    poison_nan: bool = True
+    #: What fresh memory holds: NaN, or a number, which shows where NaN is passed over (as a
+    #: maximum does, or a result that is NaN itself).
+    poison: float = math.nan
 
 
 def plan(seed: int, first: list[Any], second: list[Any]) -> list[Trial]:
@@ -52,7 +51,8 @@ def plan(seed: int, first: list[Any], second: list[Any]) -> list[Trial]:
     both are left alone: they may be offsets, lengths or a causal mask, which have to fit.
     """
     own = [
-        Trial(f"seed {seed + n}", seed + n, own=True, poison_nan=n != 1) for n in range(OWN_TRIALS)
+        Trial(f"seed {seed + n}", seed + n, own=True, poison=number)
+        for n, number in enumerate((math.nan, POISON_NUMBER, -POISON_NUMBER))
     ]
     drawn = _drawn_anew(first, second)
     return [
@@ -61,6 +61,9 @@ def plan(seed: int, first: list[Any], second: list[Any]) -> list[Trial]:
         Trial("inputs times 100", seed + 12, own=False, change=_each(lambda x: x * 100)),
         Trial("some inputs very large", seed + 18, own=False, change=_each(_some_extreme)),
         Trial("all inputs negative", seed + 13, own=False, change=_each(lambda x: -x.abs())),
+        Trial("inputs far below zero", seed + 24, own=False, change=_each(_far_below_zero)),
+        Trial("inputs ascending", seed + 25, own=False, change=_each(_sorted_up)),
+        Trial("inputs descending", seed + 26, own=False, change=_each(lambda x: -_sorted_up(-x))),
         Trial("some inputs exactly zero", seed + 14, own=False, change=_each(_some_zeros)),
         Trial("inputs times 0.001", seed + 15, own=False, change=_each(lambda x: x * 0.001)),
         Trial("inputs all zero", seed + 16, own=False, change=_each(torch.zeros_like)),
@@ -101,6 +104,17 @@ def _each(function: Callable[[torch.Tensor], torch.Tensor]) -> Change:
 def _some_zeros(tensor: torch.Tensor) -> torch.Tensor:
     """A third of the elements zero, others in every tensor."""
     return torch.where(torch.rand(tensor.shape, device=tensor.device) < 0.33, 0.0, tensor)
+
+
+def _far_below_zero(tensor: torch.Tensor) -> torch.Tensor:
+    """Where padding with 0 stands out as the largest value."""
+    return -100 - 50 * tensor.abs()
+
+
+def _sorted_up(tensor: torch.Tensor) -> torch.Tensor:
+    """The same values in order, so that the last element matters to a maximum, the first to a
+    minimum."""
+    return tensor.reshape(-1).sort().values.reshape(tensor.shape)
 
 
 def _some_extreme(tensor: torch.Tensor) -> torch.Tensor:
