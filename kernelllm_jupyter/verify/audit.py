@@ -244,6 +244,8 @@ class Launches:
         self.tuning: Any = None
         #: What else was seen, for example a product that a GPU computes in TF32.
         self.notes: set[str] = set()
+        #: Whether masked lanes that a load leaves undefined are NaN instead of 0.
+        self.padding_undefined = False
         #: Where launches become compilations, in a server that compiles for a GPU.
         self.bench: Any = None
         #: The compiled kernels that ran, on a GPU.

@@ -186,6 +186,7 @@ def _run(entrant: Entrant, message: Message) -> tuple[dict[str, Any], list[Blob]
         zones = GuardZones() if entrant.on_gpu else None
         number = request["poison"]
         operators = Operators(math.nan if number is None else number, zones)
+        entrant.launches.padding_undefined = bool(request["padding_undefined"])
         entrant.launches.start(disabled=not request["launch"], operators=operators)
         sow(request["seed"])
         before = settings()

@@ -59,7 +59,7 @@ def install(launches: Launches) -> list[str]:
     interpreter_assembly.install()
     interpreter_map.install()
     interpreter_warmup.install()
-    interpreter_bounds.install()
+    interpreter_bounds.install(launches)
     interpreter_types.install()
     interpreter_patches.install()
     return added

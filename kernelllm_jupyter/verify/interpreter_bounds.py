@@ -15,6 +15,7 @@ from typing import Any
 import numpy
 import triton.runtime.interpreter as tri
 
+from kernelllm_jupyter.verify.audit import Launches
 from kernelllm_jupyter.verify.interpreter_races import Races
 
 __all__ = ["OutOfBounds", "install"]
@@ -168,11 +169,11 @@ def _extent(tensor: Any) -> int:
     return int((1 + sum((size - 1) * stride for size, stride in steps)) * tensor.element_size())
 
 
-def install() -> None:
+def install(launches: Launches) -> None:
     """Give launches made-up addresses and check every load, store and atomic."""
     addresses, races = Addresses(), Races()
     _name_arguments(addresses, races)
-    _check_loads_and_stores(addresses, races)
+    _check_loads_and_stores(launches, addresses, races)
     _check_atomics(addresses, races)
 
 
@@ -223,18 +224,25 @@ def _translated(
     return tri.TensorHandle(found, pointer.dtype)
 
 
-def _check_loads_and_stores(addresses: Addresses, races: Races) -> None:
+def _check_loads_and_stores(launches: Launches, addresses: Addresses, races: Races) -> None:
     builder = tri.InterpreterBuilder
     load, store = builder.create_masked_load, builder.create_masked_store
 
-    def masked_load(self: Any, pointers: Any, mask: Any, *rest: Any, **named: Any) -> Any:
+    def masked_load(
+        self: Any, pointers: Any, mask: Any, other: Any, *rest: Any, **named: Any
+    ) -> Any:
         size = _size(pointers)
+        if other is None and mask is not None and not mask.data.all():
+            # A GPU gives 0 there, though Triton promises nothing.
+            launches.notes.add("padding")
+            if launches.padding_undefined:
+                other = _undefined(pointers)
 
         def note(region: Region, elements: Any, lanes: Any, real: Any) -> None:
             races.loads(region, elements, size)
 
         real = _translated(addresses, pointers, mask, "reads", note)
-        return load(self, real, mask, *rest, **named)
+        return load(self, real, mask, other, *rest, **named)
 
     def masked_store(self: Any, pointers: Any, value: Any, mask: Any, *rest: Any) -> Any:
         size = _size(pointers)
@@ -242,7 +250,8 @@ def _check_loads_and_stores(addresses: Addresses, races: Races) -> None:
         def note(region: Region, elements: Any, lanes: Any, real: Any) -> None:
             def changed() -> Any:
                 new = numpy.broadcast_to(value.data, real.shape)[lanes]
-                return _bits(_contents(real[lanes], new.dtype)) != _bits(new)
+                other = _bits(_contents(real[lanes], new.dtype)) != _bits(new)
+                return other.reshape(elements.shape)
 
             races.stores(region, elements, size, changed)
 
@@ -251,6 +260,14 @@ def _check_loads_and_stores(addresses: Addresses, races: Races) -> None:
 
     builder.create_masked_load = masked_load
     builder.create_masked_store = masked_store
+
+
+def _undefined(pointers: Any) -> Any:
+    """What a masked lane may hold where the code does not say: NaN in every format, or -1."""
+    dtype = tri._get_np_dtype(pointers.get_element_ty())
+    filled = numpy.full((*pointers.data.shape, dtype.itemsize), 0xFF, numpy.uint8)
+    values = filled.view(dtype).reshape(pointers.data.shape)
+    return tri.TensorHandle(values, pointers.get_element_ty())
 
 
 def _bits(values: Any) -> Any:
@@ -283,10 +300,12 @@ def _check_atomics(addresses: Addresses, races: Races) -> None:
         real = _translated(addresses, pointer, mask, "updates", note)
         return update(self, op, real, _whole(value), _whole(mask), *rest)
 
-    def atomic_cas(self: Any, pointer: Any, *rest: Any) -> Any:
-        real = _translated(addresses, pointer, None, "updates", noted(pointer, True, False))
-        expected, value, *others = rest
-        return exchange(self, real, _whole(expected), _whole(value), *others)
+    def atomic_cas(self: Any, pointer: Any, expected: Any, value: Any, *rest: Any) -> Any:
+        real = _translated(addresses, pointer, None, "updates", None)
+        before = exchange(self, real, _whole(expected), _whole(value), *rest)
+        # One that never swaps (a lock whose word nobody set to 0) protects nothing.
+        races.synchronised = races.synchronised or bool((before.data == expected.data).any())
+        return before
 
     builder.create_atomic_rmw = atomic_rmw
     builder.create_atomic_cas = atomic_cas

@@ -100,6 +100,7 @@ class Opponent:
         launch: bool = True,
         training: bool,
         poison: float = math.nan,
+        padding_undefined: bool = False,
     ) -> None:
         """Have it run once, and do not wait; raises ``Foreign`` as ``build`` does."""
         blobs: list[Blob] = []
@@ -110,6 +111,7 @@ class Opponent:
             "seed": seed,
             "launch": launch,
             "training": training,
+            "padding_undefined": padding_undefined,
             "poison": None if math.isnan(poison) else poison,
         }
         self._send(header, blobs)

@@ -42,6 +42,8 @@ class Trial:
     #: What fresh memory holds: NaN, or a number, which shows where NaN is passed over (as a
     #: maximum does, or a result that is NaN itself).
     poison: float = math.nan
+    #: Masked lanes for which a load names no value are NaN; being wrong then is a warning only.
+    padding_undefined: bool = False
 
 
 def plan(seed: int, first: list[Any], second: list[Any]) -> list[Trial]:

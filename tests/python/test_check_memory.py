@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from verify_candidates import HEAD, TRITON, model
+from verify_candidates import HEAD, TRITON, elementwise, model
 
 from kernelllm_jupyter.values import Finding, Problem, Verdict
 from kernelllm_jupyter.verify.check import check
@@ -268,3 +268,38 @@ def test_a_race_is_refused_even_where_programs_in_order_are_right(
 def test_what_is_no_race_is_not_refused(reference: str, body: str, host: str) -> None:
     verdict = verdict_of(reference, kernel(body, host))
     assert verdict.correct, verdict.reasons
+
+
+# --- masked lanes ------------------------------------------------------------------------------
+
+ROW_SUM = """
+@triton.jit
+def sum_kernel(x_ptr, out_ptr, n, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    i = tl.arange(0, BLOCK)
+    tl.store(out_ptr + row, tl.sum(tl.load(x_ptr + row * n + i, mask=i < n{other}), axis=0))
+
+class ModelNew(nn.Module):
+    def forward(self, x):
+        x = x.contiguous()
+        out = torch.empty(x.shape[0], device=x.device, dtype=x.dtype)
+        sum_kernel[(x.shape[0],)](x, out, x.shape[1], BLOCK=triton.next_power_of_2(x.shape[1]))
+        return out
+"""
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int32"])
+def test_a_result_that_needs_zeros_in_masked_lanes_is_right_and_told(dtype: str) -> None:
+    reference = model("torch.sum(x, dim=1).to(x.dtype)", "(10 * torch.randn(6, 70)).to(DTYPE)")
+    problem = Problem(HEAD + reference.replace("DTYPE", f"torch.{dtype}"), "Model")
+    for other, told in (("", True), (", other=0", False)):
+        source = TRITON + ROW_SUM.replace("{other}", other)
+        verdict = check(problem, source, device="cpu")
+        assert verdict.verdict == "correct", verdict.reasons
+        assert ("undefined_padding" in {w.code for w in verdict.warnings}) is told
+
+
+def test_masked_lanes_that_no_result_depends_on_are_nobodys_business() -> None:
+    problem = Problem(HEAD + model("x * 2", "torch.randn(6, 70)"), "Model")
+    verdict = check(problem, TRITON + elementwise("x * 2"), device="cpu")
+    assert "undefined_padding" not in {warning.code for warning in verdict.warnings}
