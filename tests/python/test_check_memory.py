@@ -277,7 +277,8 @@ ROW_SUM = """
 def sum_kernel(x_ptr, out_ptr, n, BLOCK: tl.constexpr):
     row = tl.program_id(0)
     i = tl.arange(0, BLOCK)
-    tl.store(out_ptr + row, tl.sum(tl.load(x_ptr + row * n + i, mask=i < n{other}), axis=0))
+    x = tl.load(x_ptr + row * n + i, mask=i < n{other})
+    tl.store(out_ptr + row, tl.sum(x.to(tl.{wide}), axis=0))
 
 class ModelNew(nn.Module):
     def forward(self, x):
@@ -288,12 +289,14 @@ class ModelNew(nn.Module):
 """
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int32"])
-def test_a_result_that_needs_zeros_in_masked_lanes_is_right_and_told(dtype: str) -> None:
+@pytest.mark.parametrize(
+    ("dtype", "wide"), [("float32", "float32"), ("bfloat16", "float32"), ("int32", "int32")]
+)
+def test_a_result_that_needs_zeros_in_masked_lanes_is_right_and_told(dtype: str, wide: str) -> None:
     reference = model("torch.sum(x, dim=1).to(x.dtype)", "(10 * torch.randn(6, 70)).to(DTYPE)")
     problem = Problem(HEAD + reference.replace("DTYPE", f"torch.{dtype}"), "Model")
     for other, told in (("", True), (", other=0", False)):
-        source = TRITON + ROW_SUM.replace("{other}", other)
+        source = TRITON + ROW_SUM.replace("{other}", other).replace("{wide}", wide)
         verdict = check(problem, source, device="cpu")
         assert verdict.verdict == "correct", verdict.reasons
         assert ("undefined_padding" in {w.code for w in verdict.warnings}) is told
