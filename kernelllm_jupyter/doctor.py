@@ -171,7 +171,7 @@ def _labextension() -> Examined:
 
 
 def _sandbox() -> Examined:
-    from kernelllm_jupyter.verify.layers import active_layers, how_to_get
+    from kernelllm_jupyter.verify.isolation.layers import active_layers, how_to_get
 
     active = active_layers()
     missing = how_to_get(active)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from kernelllm_jupyter.verify.audit import Launches
+from kernelllm_jupyter.verify.watching.audit import Launches
 
 __all__ = ["StaticAssertion", "Tuning", "take_turns"]
 

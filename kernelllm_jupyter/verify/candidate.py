@@ -17,30 +17,30 @@ from typing import Any
 
 import torch
 
-from kernelllm_jupyter.verify.arguments import WrongArguments, taking
-from kernelllm_jupyter.verify.audit import HostReads, Launches, Operators
 from kernelllm_jupyter.verify.child import execute
 from kernelllm_jupyter.verify.compat_inductor import relied_on
-from kernelllm_jupyter.verify.failures import (
+from kernelllm_jupyter.verify.explaining.arguments import WrongArguments, taking
+from kernelllm_jupyter.verify.explaining.failures import (
     compilation_failure,
     failure_line,
     failure_text,
     root_cause,
     text_of,
 )
-from kernelllm_jupyter.verify.fresh_memory import filling
-from kernelllm_jupyter.verify.guard_zones import GuardZones
-from kernelllm_jupyter.verify.interpreter_assembly import NotInterpreted
-from kernelllm_jupyter.verify.interpreter_bounds import OutOfBounds
-from kernelllm_jupyter.verify.interpreter_races import DataRace
+from kernelllm_jupyter.verify.interpreter.assembly import NotInterpreted
+from kernelllm_jupyter.verify.interpreter.bounds import OutOfBounds
+from kernelllm_jupyter.verify.interpreter.races import DataRace
+from kernelllm_jupyter.verify.isolation.sandbox import limit_memory
 from kernelllm_jupyter.verify.nests import identical, leaves, mapped
 from kernelllm_jupyter.verify.protocol import Closed, Message, receive, send
-from kernelllm_jupyter.verify.sandbox import limit_memory
-from kernelllm_jupyter.verify.settings import changed, settings
 from kernelllm_jupyter.verify.surroundings import surroundings
 from kernelllm_jupyter.verify.tensors import Blob, Foreign, pack, plain_nest, unpack
 from kernelllm_jupyter.verify.trials import sow
-from kernelllm_jupyter.verify.vigilance import Dishonest, Vigilance
+from kernelllm_jupyter.verify.watching.audit import HostReads, Launches, Operators
+from kernelllm_jupyter.verify.watching.fresh_memory import filling
+from kernelllm_jupyter.verify.watching.guard_zones import GuardZones
+from kernelllm_jupyter.verify.watching.settings import changed, settings
+from kernelllm_jupyter.verify.watching.vigilance import Dishonest, Vigilance
 
 __all__ = ["serve"]
 
@@ -106,7 +106,7 @@ def serve(
 
                 header = {"timing": measure(message.header["request"], message.blobs, folder)}
             elif message.header["do"] == "compile":
-                from kernelllm_jupyter.verify.dry_run import answer
+                from kernelllm_jupyter.verify.compiling.dry_run import answer
 
                 header = answer(message, path, launches.bench)
             else:

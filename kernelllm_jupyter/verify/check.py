@@ -16,15 +16,15 @@ from typing import Any
 
 from kernelllm_jupyter.errors import KernelLLMError, ProblemError, UsageError
 from kernelllm_jupyter.values import Finding, Problem, Sizes, Verdict
-from kernelllm_jupyter.verify.compilation import (
+from kernelllm_jupyter.verify.compiling.compilation import (
     CompileRun,
     chosen_target,
     compilation_of_run,
     joined,
 )
 from kernelllm_jupyter.verify.gpu import NO_GPU, gpu_present
-from kernelllm_jupyter.verify.sandbox import available_memory_mb
-from kernelllm_jupyter.verify.source_rules import forbidden_name
+from kernelllm_jupyter.verify.isolation.sandbox import available_memory_mb
+from kernelllm_jupyter.verify.watching.source_rules import forbidden_name
 from kernelllm_jupyter.verify.worker import DeviceUnusable, Worker, worker
 
 __all__ = ["check", "chosen_worker", "make_request", "problem_error", "warm_up"]

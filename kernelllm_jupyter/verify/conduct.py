@@ -16,7 +16,7 @@ from kernelllm_jupyter.verify.opponent import Result
 from kernelllm_jupyter.verify.reference import Expectation
 from kernelllm_jupyter.verify.tolerance import compare
 from kernelllm_jupyter.verify.trials import Trial
-from kernelllm_jupyter.verify.workload import contains
+from kernelllm_jupyter.verify.watching.workload import contains
 
 __all__ = ["Launching", "Memory", "watch_side_effects"]
 

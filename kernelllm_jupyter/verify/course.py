@@ -15,14 +15,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from kernelllm_jupyter.verify.explain import only_store
+from kernelllm_jupyter.verify.explaining.explain import only_store
 from kernelllm_jupyter.verify.findings import Findings, Refusal, Say
-from kernelllm_jupyter.verify.footprint import Footprint, described
 from kernelllm_jupyter.verify.opponent import Opponent
 from kernelllm_jupyter.verify.referee import Match
 from kernelllm_jupyter.verify.reference import Reference, ReferenceFailure, live_values
-from kernelllm_jupyter.verify.scaling import AFFORDABLE, REDUCED, Scaled, Scaling, Values
-from kernelllm_jupyter.verify.sizes import integers
+from kernelllm_jupyter.verify.sizing.footprint import Footprint, described
+from kernelllm_jupyter.verify.sizing.scaling import AFFORDABLE, REDUCED, Scaled, Scaling, Values
+from kernelllm_jupyter.verify.sizing.sizes import integers
 
 __all__ = ["judge"]
 

@@ -16,15 +16,15 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from kernelllm_jupyter.verify.namespaces import Namespaces
-from kernelllm_jupyter.verify.pair import Seat, Start, Started
-from kernelllm_jupyter.verify.reading import readable_paths
-from kernelllm_jupyter.verify.sandbox import (
+from kernelllm_jupyter.verify.isolation.namespaces import Namespaces
+from kernelllm_jupyter.verify.isolation.reading import readable_paths
+from kernelllm_jupyter.verify.isolation.sandbox import (
     confine_candidate,
     confine_referee,
     die_with_parent,
     try_confinement,
 )
+from kernelllm_jupyter.verify.pair import Seat, Start, Started
 from kernelllm_jupyter.verify.traces import leave_traces
 
 __all__ = ["prepared"]

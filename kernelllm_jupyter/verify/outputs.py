@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from kernelllm_jupyter.verify.explain import account
+from kernelllm_jupyter.verify.explaining.explain import account
 from kernelllm_jupyter.verify.findings import Findings, Refusal
 from kernelllm_jupyter.verify.nests import aligned, leaves, structure, wide
 from kernelllm_jupyter.verify.opponent import Result

@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 
-from kernelllm_jupyter.verify.audit import POISON_NUMBER
 from kernelllm_jupyter.verify.conduct import Launching, Memory, watch_side_effects
 from kernelllm_jupyter.verify.configurations import Configurations
 from kernelllm_jupyter.verify.findings import Findings, Refusal, Say
@@ -23,6 +22,7 @@ from kernelllm_jupyter.verify.outputs import Controls, compare_outputs, passes, 
 from kernelllm_jupyter.verify.reference import Expectation, Reference, ReferenceFailure
 from kernelllm_jupyter.verify.tensors import Foreign
 from kernelllm_jupyter.verify.trials import Trial, plan, unforeseen, varied_state
+from kernelllm_jupyter.verify.watching.audit import POISON_NUMBER
 
 __all__ = ["Match"]
 

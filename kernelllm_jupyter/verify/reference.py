@@ -18,13 +18,13 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from kernelllm_jupyter.verify.audit import Overflow
 from kernelllm_jupyter.verify.child import constructor_arguments, execute
-from kernelllm_jupyter.verify.failures import failure_line, failure_text
+from kernelllm_jupyter.verify.explaining.failures import failure_line, failure_text
 from kernelllm_jupyter.verify.nests import copied, mapped
 from kernelllm_jupyter.verify.surroundings import surroundings
 from kernelllm_jupyter.verify.trials import sow
-from kernelllm_jupyter.verify.workload import Workload
+from kernelllm_jupyter.verify.watching.audit import Overflow
+from kernelllm_jupyter.verify.watching.workload import Workload
 
 __all__ = ["Expectation", "Reference", "ReferenceFailure", "live_values"]
 

@@ -15,9 +15,9 @@ from pathlib import Path
 import torch
 
 from kernelllm_jupyter.verify import candidate, course
-from kernelllm_jupyter.verify.audit import Launches
 from kernelllm_jupyter.verify.child import execute
 from kernelllm_jupyter.verify.surroundings import surroundings
+from kernelllm_jupyter.verify.watching.audit import Launches
 
 __all__ = ["compile_sample", "rehearse", "rehearse_compiling"]
 

@@ -16,11 +16,11 @@ from typing import Any
 import torch
 
 from kernelllm_jupyter.verify import candidate, compat_inductor, course
-from kernelllm_jupyter.verify.audit import Launches
 from kernelllm_jupyter.verify.findings import Refusal
+from kernelllm_jupyter.verify.isolation.sandbox import limit_memory
 from kernelllm_jupyter.verify.opponent import Opponent
 from kernelllm_jupyter.verify.protocol import BadMessage, Closed, receive, send
-from kernelllm_jupyter.verify.sandbox import limit_memory
+from kernelllm_jupyter.verify.watching.audit import Launches
 
 __all__ = ["install", "play"]
 
@@ -37,7 +37,8 @@ def install(device: str) -> Launches:
         compat_cuda.install()
         rehearse(launches)
     elif device == "compile":
-        from kernelllm_jupyter.verify import ahead, compat_cuda
+        from kernelllm_jupyter.verify import compat_cuda
+        from kernelllm_jupyter.verify.compiling import ahead
         from kernelllm_jupyter.verify.rehearsal import rehearse_compiling
 
         launches.bench = ahead.install()
@@ -45,7 +46,7 @@ def install(device: str) -> Launches:
         compat_cuda.install()
         rehearse_compiling()
     else:
-        from kernelllm_jupyter.verify import compiled
+        from kernelllm_jupyter.verify.compiling import compiled
 
         launches.added_names = (*compat_inductor.install(on_cpu=False), *compiled.install(launches))
     return launches
@@ -106,7 +107,7 @@ def _final(
         send(report, {"phase": phase, "doing": doing})
 
     if request["kind"] == "compile":
-        from kernelllm_jupyter.verify import dry_run
+        from kernelllm_jupyter.verify.compiling import dry_run
 
         return dry_run.ask(request, blobs, folder, wire, say)
     if device != "cpu":

@@ -20,10 +20,15 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
-from kernelllm_jupyter.verify.crowd import PROCESS_LIMIT, WRITTEN_LIMIT_MB, crowd, written_mb
+from kernelllm_jupyter.verify.isolation.crowd import (
+    PROCESS_LIMIT,
+    WRITTEN_LIMIT_MB,
+    crowd,
+    written_mb,
+)
+from kernelllm_jupyter.verify.isolation.sandbox import adopt_orphans, isolate
 from kernelllm_jupyter.verify.pair import Pair, Start, sweep
 from kernelllm_jupyter.verify.protocol import BadMessage, Closed, receive, send
-from kernelllm_jupyter.verify.sandbox import adopt_orphans, isolate
 
 __all__ = ["main"]
 

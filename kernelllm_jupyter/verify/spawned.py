@@ -10,7 +10,7 @@ import socket
 import sys
 from pathlib import Path
 
-from kernelllm_jupyter.verify.sandbox import confine_spawned, die_with_parent
+from kernelllm_jupyter.verify.isolation.sandbox import confine_spawned, die_with_parent
 from kernelllm_jupyter.verify.traces import leave_traces
 
 

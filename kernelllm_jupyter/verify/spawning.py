@@ -21,7 +21,7 @@ __all__ = ["Unusable", "prepared"]
 PROBE = """
 import json, sys
 from pathlib import Path
-from kernelllm_jupyter.verify.sandbox import confine_spawned
+from kernelllm_jupyter.verify.isolation.sandbox import confine_spawned
 
 confined = sys.argv[1] == "confined"
 layers = confine_spawned("candidate", Path(__file__).parent) if confined else []

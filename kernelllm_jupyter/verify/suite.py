@@ -20,7 +20,7 @@ from kernelllm_jupyter.problem import parse_problem
 from kernelllm_jupyter.values import CheckOptions, Verdict
 from kernelllm_jupyter.verify.check import check
 from kernelllm_jupyter.verify.gpu import gpu_present
-from kernelllm_jupyter.verify.sandbox import available_memory_mb
+from kernelllm_jupyter.verify.isolation.sandbox import available_memory_mb
 from kernelllm_jupyter.verify.worker import CheckCancelled, DeviceUnusable
 
 __all__ = ["CheckedPair", "SourcePair", "check_pairs", "default_jobs", "find_pairs", "read_source"]

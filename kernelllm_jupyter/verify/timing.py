@@ -18,7 +18,7 @@ from kernelllm_jupyter.verify.child import execute
 from kernelllm_jupyter.verify.nests import copied, identical, leaves
 from kernelllm_jupyter.verify.reference import Reference
 from kernelllm_jupyter.verify.trials import sow
-from kernelllm_jupyter.verify.vigilance import Dishonest
+from kernelllm_jupyter.verify.watching.vigilance import Dishonest
 
 __all__ = ["measure"]
 

@@ -17,8 +17,8 @@ from typing import Any
 import numpy
 import torch
 
-from kernelllm_jupyter.verify.audit import POISON_NUMBER
 from kernelllm_jupyter.verify.nests import leaves, mapped
+from kernelllm_jupyter.verify.watching.audit import POISON_NUMBER
 
 __all__ = ["Trial", "plan", "sow", "unforeseen", "varied_state"]
 

@@ -23,8 +23,8 @@ from typing import Any
 
 import kernelllm_jupyter
 from kernelllm_jupyter.errors import WorkerError
+from kernelllm_jupyter.verify.isolation.sandbox import scrubbed_environment
 from kernelllm_jupyter.verify.protocol import BadMessage, Closed, receive, send
-from kernelllm_jupyter.verify.sandbox import scrubbed_environment
 
 __all__ = ["CheckCancelled", "DeviceUnusable", "Worker", "shutdown", "worker"]
 

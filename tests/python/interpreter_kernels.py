@@ -16,7 +16,7 @@ import triton
 import triton.language as tl
 
 from kernelllm_jupyter.verify import interpreter
-from kernelllm_jupyter.verify.audit import Launches
+from kernelllm_jupyter.verify.watching.audit import Launches
 
 # Before the functions below are made: default arguments and names are looked up as in a check.
 interpreter.install(Launches())

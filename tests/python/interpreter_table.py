@@ -730,7 +730,7 @@ def difference(got: torch.Tensor, expected: torch.Tensor, tolerance: float) -> s
 
 def main() -> None:
     from kernelllm_jupyter.verify import interpreter
-    from kernelllm_jupyter.verify.audit import Launches
+    from kernelllm_jupyter.verify.watching.audit import Launches
 
     interpreter.install(Launches())
     import triton

@@ -163,7 +163,7 @@ def wrong_with(name: str, types: tuple[str, ...], result: str, path: Path) -> st
 
 def main() -> None:
     from kernelllm_jupyter.verify import interpreter
-    from kernelllm_jupyter.verify.audit import Launches
+    from kernelllm_jupyter.verify.watching.audit import Launches
 
     module = importlib.import_module("triton.language.extra.cuda.libdevice")
     everything = declared(module)

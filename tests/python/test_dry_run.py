@@ -12,7 +12,7 @@ from verify_candidates import ADD_RELU, ADD_RELU_RIGHT, HEAD, TRITON, model
 
 from kernelllm_jupyter.values import Compilation, Problem, Verdict
 from kernelllm_jupyter.verify.check import check, make_request
-from kernelllm_jupyter.verify.compilation import CompileRun, compilation_from
+from kernelllm_jupyter.verify.compiling.compilation import CompileRun, compilation_from
 from kernelllm_jupyter.verify.worker import worker
 
 PROBLEM = Problem(HEAD + ADD_RELU, "Model")

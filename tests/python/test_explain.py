@@ -12,10 +12,10 @@ import torch
 from verify_candidates import HEAD, TRITON, elementwise, model
 
 from kernelllm_jupyter.values import Problem
-from kernelllm_jupyter.verify.audit import POISON_NUMBER, poison
 from kernelllm_jupyter.verify.check import check
-from kernelllm_jupyter.verify.explain import account, only_store
+from kernelllm_jupyter.verify.explaining.explain import account, only_store
 from kernelllm_jupyter.verify.tolerance import compare
+from kernelllm_jupyter.verify.watching.audit import POISON_NUMBER, poison
 
 
 def drawn(*shape: int, seed: int = 0) -> torch.Tensor:

@@ -9,9 +9,9 @@ from verify_gaming import ATTACKS, IN_PLACE, forward
 from verify_honest import HONEST
 
 from kernelllm_jupyter.values import Problem
-from kernelllm_jupyter.verify.audit import Operators
 from kernelllm_jupyter.verify.check import check
-from kernelllm_jupyter.verify.guard_zones import GuardZones
+from kernelllm_jupyter.verify.watching.audit import Operators
+from kernelllm_jupyter.verify.watching.guard_zones import GuardZones
 
 
 def named(case: Case) -> str:

@@ -94,7 +94,7 @@ def numbers() -> torch.Tensor:
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_widening_is_exact_for_every_pattern(name: str) -> None:
-    from kernelllm_jupyter.verify.interpreter_formats import widened
+    from kernelllm_jupyter.verify.interpreter.formats import widened
 
     bits, integer = (16, torch.int16) if name == "bf16" else (8, torch.int8)
     patterns = torch.arange(0, 1 << bits).to(integer)
@@ -110,7 +110,7 @@ def test_widening_is_exact_for_every_pattern(name: str) -> None:
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_narrowing_rounds_to_nearest_even_and_saturates_as_the_hardware_does(name: str) -> None:
-    from kernelllm_jupyter.verify.interpreter_formats import narrowed, widened
+    from kernelllm_jupyter.verify.interpreter.formats import narrowed, widened
 
     values = numbers()
     got = torch.from_numpy(widened(narrowed(values.numpy(), name), name))
@@ -121,7 +121,7 @@ def test_narrowing_rounds_to_nearest_even_and_saturates_as_the_hardware_does(nam
 
 
 def test_toward_zero_never_grows_a_number() -> None:
-    from kernelllm_jupyter.verify.interpreter_formats import narrowed, widened
+    from kernelllm_jupyter.verify.interpreter.formats import narrowed, widened
 
     values = numbers().numpy()
     for name in FORMATS:

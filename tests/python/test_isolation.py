@@ -18,7 +18,7 @@ from test_worker import PROBLEM, RIGHT, doing, processes_with, run
 
 from kernelllm_jupyter.values import Problem, Verdict
 from kernelllm_jupyter.verify.check import check
-from kernelllm_jupyter.verify.layers import active_layers, how_to_get
+from kernelllm_jupyter.verify.isolation.layers import active_layers, how_to_get
 from kernelllm_jupyter.verify.worker import shutdown, worker
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers need Linux")

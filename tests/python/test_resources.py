@@ -11,7 +11,7 @@ import triton.language as tl
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from kernelllm_jupyter.verify.resources import multiplies_in_tf32
+from kernelllm_jupyter.verify.compiling.resources import multiplies_in_tf32
 
 
 @triton.jit

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kernelllm_jupyter.verify.sizes import find_sites, integers, rewritten
+from kernelllm_jupyter.verify.sizing.sizes import find_sites, integers, rewritten
 
 SPELLINGS = """
 import torch

@@ -681,7 +681,7 @@ LAZY = [
     ),
 ]
 
-AUDIT = "import sys\naudit = sys.modules['kernelllm_jupyter.verify.audit']\n"
+AUDIT = "import sys\naudit = sys.modules['kernelllm_jupyter.verify.watching.audit']\n"
 PATCHES = [
     attack(
         "the count of launches forged",

@@ -77,10 +77,10 @@ def close(got: Any, expected: Any) -> bool:
 
 def main() -> None:
     os.environ["TRITON_INTERPRET"] = "1"
-    from kernelllm_jupyter.verify import interpreter_bounds
+    from kernelllm_jupyter.verify.interpreter import bounds as interpreter_bounds
     from kernelllm_jupyter.verify.roles import install
 
-    interpreter_bounds.install = lambda: None
+    interpreter_bounds.install = lambda *_: None
     install("cpu").start(disabled=False, operators=None)
     for reference, candidate in json.loads(Path(sys.argv[1]).read_text()):
         print(said(reference, candidate), flush=True)

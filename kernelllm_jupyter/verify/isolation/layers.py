@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from kernelllm_jupyter.verify.sandbox import scrubbed_environment
+from kernelllm_jupyter.verify.isolation.sandbox import scrubbed_environment
 
 __all__ = ["active_layers", "how_to_get"]
 
@@ -20,8 +20,8 @@ BY_LANDLOCK = ("no writing outside its folder", "no reading of private files")
 BY_SECCOMP = ("no sockets",)
 
 PROGRAM = """
-from kernelllm_jupyter.verify.reading import readable_paths
-from kernelllm_jupyter.verify.sandbox import isolate, try_confinement
+from kernelllm_jupyter.verify.isolation.reading import readable_paths
+from kernelllm_jupyter.verify.isolation.sandbox import isolate, try_confinement
 spaces, active = isolate()
 print("\\n".join([*active, *try_confinement(spaces, readable_paths(), lambda: None)]))
 """
@@ -29,7 +29,7 @@ print("\\n".join([*active, *try_confinement(spaces, readable_paths(), lambda: No
 
 def active_layers() -> list[str]:
     """The layers that a candidate gets here, tried out in a process."""
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     tried = subprocess.run(
         [sys.executable, "-c", PROGRAM],
         env=scrubbed_environment(root, root),

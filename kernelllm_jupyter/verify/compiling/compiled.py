@@ -7,8 +7,12 @@ from typing import Any
 import triton.language as tl
 from triton.runtime.jit import JITFunction
 
-from kernelllm_jupyter.verify.audit import Launches
-from kernelllm_jupyter.verify.resources import definition_line, from_launch, multiplies_in_tf32
+from kernelllm_jupyter.verify.compiling.resources import (
+    definition_line,
+    from_launch,
+    multiplies_in_tf32,
+)
+from kernelllm_jupyter.verify.watching.audit import Launches
 
 __all__ = ["install"]
 

@@ -18,7 +18,7 @@ import numpy
 import triton.language as tl
 import triton.runtime.interpreter as tri
 
-from kernelllm_jupyter.verify.interpreter_formats import format_of, widened
+from kernelllm_jupyter.verify.interpreter.formats import format_of, widened
 from kernelllm_jupyter.verify.triton_versions import reduced
 
 __all__ = ["install"]

@@ -10,7 +10,7 @@ import triton
 import triton.language as tl
 import triton.runtime.interpreter as tri
 
-from kernelllm_jupyter.verify.interpreter_formats import narrowed, widened
+from kernelllm_jupyter.verify.interpreter.formats import narrowed, widened
 
 __all__ = ["install"]
 

@@ -23,7 +23,7 @@ from kernelllm_jupyter.values import (
     Finding,
     Verdict,
 )
-from kernelllm_jupyter.verify.resources import shared_limit_bytes
+from kernelllm_jupyter.verify.compiling.resources import shared_limit_bytes
 from kernelllm_jupyter.verify.worker import CheckCancelled, worker
 
 __all__ = [

@@ -12,25 +12,24 @@ import numpy
 import torch
 import triton.runtime.interpreter as tri
 
-from kernelllm_jupyter.verify import (
-    fake_driver,
-    interpreter_assembly,
-    interpreter_atomics,
-    interpreter_bounds,
-    interpreter_dot,
-    interpreter_libdevice,
-    interpreter_map,
-    interpreter_names,
-    interpreter_narrow,
-    interpreter_patches,
-    interpreter_reduce,
-    interpreter_syntax,
-    interpreter_types,
-    interpreter_warmup,
-    triton_versions,
-)
-from kernelllm_jupyter.verify.audit import Launches
+from kernelllm_jupyter.verify import fake_driver, triton_versions
 from kernelllm_jupyter.verify.autotuning import StaticAssertion, take_turns
+from kernelllm_jupyter.verify.interpreter import (
+    assembly,
+    atomics,
+    bounds,
+    dot,
+    libdevice,
+    map,
+    names,
+    narrow,
+    patches,
+    reduce,
+    syntax,
+    types,
+    warmup,
+)
+from kernelllm_jupyter.verify.watching.audit import Launches
 
 __all__ = ["install"]
 
@@ -49,19 +48,19 @@ def install(launches: Launches) -> list[str]:
     take_turns(launches)
     _static_assertions()
     _quick_erf()
-    interpreter_names.install()
-    interpreter_syntax.install()
-    interpreter_dot.install(launches)
-    interpreter_reduce.install()
-    added = interpreter_libdevice.install()
-    interpreter_narrow.install()
-    interpreter_atomics.install()
-    interpreter_assembly.install()
-    interpreter_map.install()
-    interpreter_warmup.install()
-    interpreter_bounds.install(launches)
-    interpreter_types.install()
-    interpreter_patches.install()
+    names.install()
+    syntax.install()
+    dot.install(launches)
+    reduce.install()
+    added = libdevice.install()
+    narrow.install()
+    atomics.install()
+    assembly.install()
+    map.install()
+    warmup.install()
+    bounds.install(launches)
+    types.install()
+    patches.install()
     return added
 
 

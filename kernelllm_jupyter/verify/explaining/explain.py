@@ -12,10 +12,10 @@ from typing import Any
 
 import torch
 
-from kernelllm_jupyter.verify.evidence import Evidence
+from kernelllm_jupyter.verify.explaining.evidence import Evidence
+from kernelllm_jupyter.verify.explaining.patterns import described_values
+from kernelllm_jupyter.verify.explaining.places import described_places
 from kernelllm_jupyter.verify.nests import leaves
-from kernelllm_jupyter.verify.patterns import described_values
-from kernelllm_jupyter.verify.places import described_places
 from kernelllm_jupyter.verify.tolerance import Comparison, compare
 
 __all__ = ["account", "only_store"]

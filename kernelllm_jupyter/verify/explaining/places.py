@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import torch
 
-from kernelllm_jupyter.verify.evidence import LISTED, Evidence, gathered, positions
+from kernelllm_jupyter.verify.explaining.evidence import LISTED, Evidence, gathered, positions
 
 __all__ = ["RECOGNISERS", "described_places"]
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from kernelllm_jupyter.verify.audit import Launches
+from kernelllm_jupyter.verify.watching.audit import Launches
 
 __all__ = ["Threads"]
 

@@ -24,8 +24,8 @@ from typing import Any
 import torch
 import triton
 
-from kernelllm_jupyter.verify.audit import Launches, of_a_library
-from kernelllm_jupyter.verify.threads import Threads
+from kernelllm_jupyter.verify.watching.audit import Launches, of_a_library
+from kernelllm_jupyter.verify.watching.threads import Threads
 
 __all__ = ["Dishonest", "Vigilance"]
 

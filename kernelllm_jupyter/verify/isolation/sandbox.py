@@ -16,11 +16,16 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from kernelllm_jupyter.verify.crowd import PROCESS_LIMIT
-from kernelllm_jupyter.verify.landlock import restrict
-from kernelllm_jupyter.verify.namespaces import Namespaces, cut_network, drop_capabilities, enter
-from kernelllm_jupyter.verify.reading import readable_paths
-from kernelllm_jupyter.verify.seccomp import refuse
+from kernelllm_jupyter.verify.isolation.crowd import PROCESS_LIMIT
+from kernelllm_jupyter.verify.isolation.landlock import restrict
+from kernelllm_jupyter.verify.isolation.namespaces import (
+    Namespaces,
+    cut_network,
+    drop_capabilities,
+    enter,
+)
+from kernelllm_jupyter.verify.isolation.reading import readable_paths
+from kernelllm_jupyter.verify.isolation.seccomp import refuse
 
 __all__ = [
     "adopt_orphans",

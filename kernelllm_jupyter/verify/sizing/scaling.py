@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from kernelllm_jupyter.verify.footprint import Footprint, measured
-from kernelllm_jupyter.verify.sizes import Site, find_sites, rewritten
+from kernelllm_jupyter.verify.sizing.footprint import Footprint, measured
+from kernelllm_jupyter.verify.sizing.sizes import Site, find_sites, rewritten
 
 __all__ = ["AFFORDABLE", "REDUCED", "Limit", "Scaled", "Scaling", "Size"]
 

@@ -15,8 +15,8 @@ from typing import Any
 import numpy
 import triton.runtime.interpreter as tri
 
-from kernelllm_jupyter.verify.audit import Launches
-from kernelllm_jupyter.verify.interpreter_races import Races
+from kernelllm_jupyter.verify.interpreter.races import Races
+from kernelllm_jupyter.verify.watching.audit import Launches
 
 __all__ = ["OutOfBounds", "install"]
 

@@ -17,14 +17,14 @@ import triton.runtime.interpreter as tri
 from triton.backends.nvidia.compiler import min_dot_size
 
 from kernelllm_jupyter.verify import fake_driver
-from kernelllm_jupyter.verify.audit import Launches
-from kernelllm_jupyter.verify.interpreter_formats import (
+from kernelllm_jupyter.verify.interpreter.formats import (
     format_of,
     narrow_handle,
     narrowed,
     wide_handle,
     widened,
 )
+from kernelllm_jupyter.verify.watching.audit import Launches
 
 __all__ = ["install", "truncated_to_tf32"]
 

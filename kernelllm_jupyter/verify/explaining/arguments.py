@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from kernelllm_jupyter.verify.failures import failure_line, failure_text
+from kernelllm_jupyter.verify.explaining.failures import failure_line, failure_text
 
 __all__ = ["WrongArguments", "taking"]
 

@@ -57,7 +57,7 @@ def _around(path: Path, hidden: set[Path]) -> Iterator[Path]:
 
 
 def _wanted() -> Iterator[str | Path]:
-    yield Path(__file__).parents[1]
+    yield Path(__file__).parents[2]
     yield from (sys.prefix, sys.base_prefix, sys.exec_prefix, *sysconfig.get_paths().values())
     yield Path(os.path.realpath(sys.executable)).parent
     # Not every entry of sys.path: one may be the folder of a project that is being worked on.

@@ -19,9 +19,9 @@ import numpy
 import triton.language as tl
 import triton.runtime.interpreter as tri
 
-from kernelllm_jupyter.verify.interpreter_assembly import NotInterpreted
-from kernelllm_jupyter.verify.interpreter_formats import wide_handle
-from kernelllm_jupyter.verify.libdevice_functions import compute, known
+from kernelllm_jupyter.verify.interpreter.assembly import NotInterpreted
+from kernelllm_jupyter.verify.interpreter.formats import wide_handle
+from kernelllm_jupyter.verify.interpreter.libdevice_functions import compute, known
 
 __all__ = ["install"]
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 import torch
 
-from kernelllm_jupyter.verify.evidence import MOST, Evidence
+from kernelllm_jupyter.verify.explaining.evidence import MOST, Evidence
 
 __all__ = [
     "alone",

@@ -12,9 +12,8 @@ from collections.abc import Callable
 
 import torch
 
-from kernelllm_jupyter.verify.audit import POISON, POISON_NUMBER
-from kernelllm_jupyter.verify.evidence import Evidence, gathered, positions
-from kernelllm_jupyter.verify.factors import (
+from kernelllm_jupyter.verify.explaining.evidence import Evidence, gathered, positions
+from kernelllm_jupyter.verify.explaining.factors import (
     alone,
     another_function,
     by_groups,
@@ -24,6 +23,7 @@ from kernelllm_jupyter.verify.factors import (
     shifted,
     wrapped,
 )
+from kernelllm_jupyter.verify.watching.audit import POISON, POISON_NUMBER
 
 __all__ = ["RECOGNISERS", "described_values"]
 

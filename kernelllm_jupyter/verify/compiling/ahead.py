@@ -23,8 +23,8 @@ from triton.runtime.errors import OutOfResources, PTXASError
 from triton.runtime.jit import JITFunction
 
 from kernelllm_jupyter.verify import fake_driver
-from kernelllm_jupyter.verify.ptxas import Listener, listen
-from kernelllm_jupyter.verify.resources import (
+from kernelllm_jupyter.verify.compiling.ptxas import Listener, listen
+from kernelllm_jupyter.verify.compiling.resources import (
     GRID_LIMIT_X,
     GRID_LIMIT_YZ,
     THREADS_LIMIT,

@@ -22,10 +22,10 @@ import triton
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from kernelllm_jupyter.verify.guard_zones import GuardZones
+from kernelllm_jupyter.verify.compiling.resources import Kernels
 from kernelllm_jupyter.verify.nests import wide
-from kernelllm_jupyter.verify.resources import Kernels
-from kernelllm_jupyter.verify.workload import ALLOCATING, moves, work_of
+from kernelllm_jupyter.verify.watching.guard_zones import GuardZones
+from kernelllm_jupyter.verify.watching.workload import ALLOCATING, moves, work_of
 
 __all__ = [
     "POISON",
@@ -140,7 +140,7 @@ LIBRARIES = tuple(
         *(path for path in sys.path if path.endswith(("site-packages", "dist-packages"))),
         str(Path(torch.__file__).parent),
         str(Path(triton.__file__).parent),
-        str(Path(__file__).parents[1]),
+        str(Path(__file__).parents[2]),
         "<frozen ",
     }
 )

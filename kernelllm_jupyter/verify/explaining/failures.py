@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 
-from kernelllm_jupyter.verify.remedies import remedy
+from kernelllm_jupyter.verify.explaining.remedies import remedy
 
 __all__ = [
     "cleaned",

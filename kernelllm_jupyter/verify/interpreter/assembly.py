@@ -15,7 +15,7 @@ from typing import Any
 import numpy
 import triton.runtime.interpreter as tri
 
-from kernelllm_jupyter.verify.interpreter_formats import FORMATS, narrow_handle, wide_handle
+from kernelllm_jupyter.verify.interpreter.formats import FORMATS, narrow_handle, wide_handle
 
 __all__ = ["NotInterpreted", "install"]
 

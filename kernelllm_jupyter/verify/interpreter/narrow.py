@@ -16,13 +16,13 @@ import triton
 import triton.language as tl
 import triton.runtime.interpreter as tri
 
-from kernelllm_jupyter.verify.interpreter_formats import (
+from kernelllm_jupyter.verify.interpreter.formats import (
     FORMATS,
     format_of,
     narrow_handle,
     wide_handle,
 )
-from kernelllm_jupyter.verify.libdevice_functions import saturated
+from kernelllm_jupyter.verify.interpreter.libdevice_functions import saturated
 
 __all__ = ["install"]
 

@@ -18,21 +18,27 @@ from typing import Any, Literal
 
 import torch
 
-from kernelllm_jupyter.verify.ahead import Bench, GridTooLarge, NotCompiled, TooLarge, aim_at
 from kernelllm_jupyter.verify.child import constructor_arguments, execute
 from kernelllm_jupyter.verify.codes import known_reason
-from kernelllm_jupyter.verify.compat_meta import META, MetaSpellings, without_memory
-from kernelllm_jupyter.verify.failures import (
+from kernelllm_jupyter.verify.compiling.ahead import (
+    Bench,
+    GridTooLarge,
+    NotCompiled,
+    TooLarge,
+    aim_at,
+)
+from kernelllm_jupyter.verify.compiling.compat_meta import META, MetaSpellings, without_memory
+from kernelllm_jupyter.verify.explaining.failures import (
     compilation_failure,
     failure_line,
     failure_text,
 )
 from kernelllm_jupyter.verify.findings import Say
+from kernelllm_jupyter.verify.isolation.sandbox import limit_memory
 from kernelllm_jupyter.verify.nests import leaves, mapped
 from kernelllm_jupyter.verify.opponent import MESSAGE_LIMIT, printable
 from kernelllm_jupyter.verify.protocol import BadMessage, Closed, Message, receive, send
 from kernelllm_jupyter.verify.rehearsal import compile_sample
-from kernelllm_jupyter.verify.sandbox import limit_memory
 from kernelllm_jupyter.verify.surroundings import surroundings
 from kernelllm_jupyter.verify.tensors import Blob, pack, unpack
 from kernelllm_jupyter.verify.trials import sow

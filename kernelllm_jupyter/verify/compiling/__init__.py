@@ -1,0 +1,1 @@
+"""Compiling for a GPU, present or not: what is refused, and what the kernels take of it."""

@@ -1,0 +1,1 @@
+"""Wrong results and exceptions in words that a person can act on."""

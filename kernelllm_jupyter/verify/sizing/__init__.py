@@ -1,0 +1,1 @@
+"""At which sizes a problem is checked: which integers are sizes, and other values for them."""

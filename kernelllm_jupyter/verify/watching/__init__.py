@@ -1,0 +1,1 @@
+"""What a candidate's code does besides returning a result, seen in its own process."""
