@@ -24,7 +24,7 @@ from kernelllm_jupyter.verify.compiling.compilation import (
 )
 from kernelllm_jupyter.verify.gpu import NO_GPU, gpu_present
 from kernelllm_jupyter.verify.isolation.sandbox import available_memory_mb
-from kernelllm_jupyter.verify.watching.source_rules import forbidden_name
+from kernelllm_jupyter.verify.watching.source_rules import forbidden_name, unusual_imports
 from kernelllm_jupyter.verify.worker import DeviceUnusable, Worker, worker
 
 __all__ = ["check", "chosen_worker", "make_request", "problem_error", "warm_up"]
@@ -62,6 +62,10 @@ def check(
     unread = _unreadable(code)
     if unread is not None:
         return replace(unread, elapsed_ms=(time.monotonic() - started) * 1e3)
+    warned = _warned_imports(code)
+    if progress is not None:
+        for finding in warned:
+            progress(finding.message)
     chosen = chosen_worker(device, cancel)
     request, blobs = make_request(
         "check", problem, code, timeout_s, memory_mb=memory_mb, seed=seed, allow_tf32=allow_tf32
@@ -78,6 +82,7 @@ def check(
             raise problem_error(answer["final"]["problem"], problem)
         label = "cuda" if on_gpu else "cpu-interpreter"
         verdict = _verdict(answer, label, chosen.versions, started)
+        verdict = replace(verdict, warnings=(*warned, *verdict.warnings))
         if compiling is not None:
             verdict = joined(verdict, compiling, started + timeout_s, cancel, progress)
         return replace(verdict, elapsed_ms=(time.monotonic() - started) * 1e3)
@@ -130,8 +135,10 @@ def _unreadable(code: str) -> Verdict | None:
     except SyntaxError as error:
         finding = Finding("syntax", f"The code is not valid Python: {error.msg}.", error.lineno)
         return Verdict("compile_error", (finding,))
-    except ValueError as error:
-        finding = Finding("syntax", f"The code is not valid Python: {error}.")
+    except (ValueError, RecursionError, MemoryError) as error:
+        # NUL characters; or brackets in brackets by the thousand.
+        why = str(error) or type(error).__name__
+        finding = Finding("syntax", f"The code is not valid Python: {why}.")
         return Verdict("compile_error", (finding,))
     mentioned = any(
         (isinstance(node, ast.ClassDef) and node.name == "ModelNew")
@@ -148,6 +155,14 @@ def _unreadable(code: str) -> Verdict | None:
         message = f"The code names {name}, a way into what checks it that no kernel needs."
         return Verdict("rejected", (Finding("tampering", message, line),))
     return None
+
+
+def _warned_imports(code: str) -> tuple[Finding, ...]:
+    """A warning for each package that no Triton kernel needs."""
+    return tuple(
+        Finding("unusual_import", f"The code imports {name}, which no Triton kernel needs.", line)
+        for name, line in unusual_imports(ast.parse(code))
+    )
 
 
 def make_request(

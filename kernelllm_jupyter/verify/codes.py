@@ -85,6 +85,7 @@ WARNINGS: Mapping[str, str] = {
     "host_tensor": "A launch is given a tensor in the host's memory, where it fails on a GPU.",
     "input_not_updated": "The reference overwrites an input, the candidate does not.",
     "contiguous_only": "Wrong without an error where inputs are not contiguous.",
+    "unusual_import": "The code imports a package that no Triton kernel needs.",
     "undefined_padding": "The result depends on masked lanes whose value the code does not say.",
     "single_shape": "Tied to the problem's own shape: it fails or is wrong at others.",
     "wrong_at_other_sizes": "Wrong without an error at other shapes than the problem's own.",

@@ -278,3 +278,17 @@ def test_asking_for_a_gpu_that_is_not_there_is_a_usage_error() -> None:
 def test_a_timeout_of_nothing_is_a_usage_error() -> None:
     with pytest.raises(UsageError, match="timeout"):
         check(RIGHT[0].problem(), RIGHT[0].source(), timeout_s=0)
+
+
+def test_imports_that_no_kernel_needs_are_told_before_anything_runs() -> None:
+    told: list[str] = []
+    source = "import requests.sessions\n" + TRITON + ADD_RELU_RIGHT
+    verdict = check(Problem(HEAD + ADD_RELU, "Model"), source, device="cpu", progress=told.append)
+    assert "requests" in told[0]
+    assert [w.line for w in verdict.warnings if w.code == "unusual_import"] == [1]
+
+
+def test_code_nested_too_deep_to_be_read_is_refused() -> None:
+    source = "class ModelNew: pass\nx = " + "-" * 200_000 + "1\n"
+    verdict = check(Problem(HEAD + ADD_RELU, "Model"), source, device="cpu")
+    assert verdict.verdict == "compile_error"

@@ -17,7 +17,9 @@ from kernelllm_jupyter.verify.codes import NOT_MADE, REASONS, WARNINGS, known_re
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = [
-    path for path in (ROOT / "kernelllm_jupyter" / "verify").glob("*.py") if path.name != "codes.py"
+    path
+    for path in (ROOT / "kernelllm_jupyter" / "verify").rglob("*.py")
+    if path.name != "codes.py"
 ]
 REASON_CODES = {code for codes in REASONS.values() for code in codes}
 
@@ -49,7 +51,7 @@ def used(path: Path) -> Iterator[tuple[str, str | None, str, int]]:
                 yield "reason", text_of(entries.get("kind")), code, node.lineno
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_every_code_in_the_source_is_registered(path: Path) -> None:
     for use, verdict, code, line in used(path):
         where = f"{path.name}:{line}: {code!r} is not in verify/codes.py"

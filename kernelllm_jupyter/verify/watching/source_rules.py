@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-__all__ = ["forbidden_name"]
+__all__ = ["forbidden_name", "unusual_imports"]
 
 PACKAGE = __name__.partition(".")[0]
 #: Into other code's variables, around tracing, past PyTorch's dispatcher.
@@ -22,6 +22,30 @@ _push_on_torch_dispatch_stack _pop_torch_function_stack _ExcludeDispatchKeyGuard
 _DisableTorchDispatch _DisablePythonDispatcher DisableTorchFunction
 """
 FORBIDDEN = frozenset(NAMES.split())
+
+#: What Triton kernels and their host code import, TorchInductor's header among it.
+USUAL = """
+torch triton numpy math cmath operator functools itertools collections typing typing_extensions
+types dataclasses enum abc contextlib copy numbers random string re warnings logging time inspect
+os sys pathlib tempfile ctypes struct json textwrap unittest __future__
+"""
+USUAL_IMPORTS = frozenset(USUAL.split())
+
+
+def unusual_imports(tree: ast.AST) -> list[tuple[str, int]]:
+    """Packages that are imported and that no Triton kernel needs, with their lines."""
+    found: dict[str, int] = {}
+    for node in ast.walk(tree):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [node.module or "."]
+        for name in names:
+            package = name.partition(".")[0]
+            if package not in USUAL_IMPORTS:
+                found.setdefault(package or "a module beside it", getattr(node, "lineno", 1))
+    return list(found.items())
 
 
 def forbidden_name(tree: ast.AST) -> tuple[str, int] | None:
