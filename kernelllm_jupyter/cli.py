@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from kernelllm_jupyter.address import destination
-from kernelllm_jupyter.commands import check
+from kernelllm_jupyter.commands import check, serve
 from kernelllm_jupyter.commands.terminal import (
     FAILED,
     INTERRUPTED,
@@ -80,6 +80,9 @@ def _parser() -> argparse.ArgumentParser:
 
     command = _command(commands, "repl", _repl, "an interactive session", as_json=False)
     command.add_argument("-m", "--model", default="starter", metavar="NAME")
+
+    text = "serve a model to a team, over OpenAI's protocol"
+    serve.add_arguments(_command(commands, "serve", serve.run, text, as_json=False))
 
     text = "what is installed, what is missing, and the remedy"
     command = _command(commands, "doctor", _doctor, text)

@@ -69,12 +69,15 @@ class Refused(Exception):
 class Server:
     """One server as HTTP sees it. The key is looked up once, when the first request is made."""
 
-    def __init__(self, address: ServerAddress, timeouts: Timeouts, retries: Retries):
+    def __init__(
+        self, address: ServerAddress, timeouts: Timeouts, retries: Retries, key: Key | None = None
+    ):
         self.address = address
         self.timeouts = timeouts
         self._retries = retries
         self._client: httpx.AsyncClient | None = None
-        self._key: Key | None = None
+        self._given_key = key
+        self._key = key
 
     async def get(self, url: str, within_s: float) -> tuple[str, Mapping[str, str]]:
         """The text and headers of a page; raises ``Refused`` or ``ServerError``."""
@@ -149,7 +152,7 @@ class Server:
         import httpx
 
         if self._client is None:
-            self._key = find_key(self.address)
+            self._key = self._given_key or find_key(self.address)
             self._client = httpx.AsyncClient(
                 headers=self._key.header() if self._key else None,
                 # The time limits of whole requests are kept here, where cancelling is.

@@ -21,7 +21,7 @@ from kernelllm_jupyter.address import server_address
 from kernelllm_jupyter.engines import LoadProgress, ProgressCallback
 from kernelllm_jupyter.engines.context import count_here
 from kernelllm_jupyter.engines.http import Refused, Server, Timeouts
-from kernelllm_jupyter.engines.keys import KEYRING_SERVICE
+from kernelllm_jupyter.engines.keys import KEYRING_SERVICE, Key
 from kernelllm_jupyter.engines.loop import LoopThread
 from kernelllm_jupyter.engines.openai_wire import (
     Listing,
@@ -50,17 +50,25 @@ SLICE_S = 0.2
 
 
 class RemoteEngine:
-    """An engine for ``URL#name``. Making one sends nothing; only ``load`` and ``generate`` do."""
+    """An engine for ``URL#name``. Making one sends nothing; only ``load`` and ``generate`` do.
+
+    Without ``key`` it is looked for (:func:`kernelllm_jupyter.engines.keys.find_key`).
+    """
 
     def __init__(
-        self, model: str, *, timeouts: Timeouts | None = None, retries: Retries | None = None
+        self,
+        model: str,
+        *,
+        timeouts: Timeouts | None = None,
+        retries: Retries | None = None,
+        key: Key | None = None,
     ):
         address = server_address(model)
         if address is None:
             raise UsageError(f"{model} is no URL of a server: the form is http://HOST:PORT#NAME.")
         self.model = model
         self._address = address
-        self._server = Server(address, timeouts or Timeouts(), retries or Retries())
+        self._server = Server(address, timeouts or Timeouts(), retries or Retries(), key)
         self._loop = LoopThread("kernelllm-http")
         self._listing: Listing | None = None
         self._name = address.model

@@ -12,7 +12,7 @@ import pathlib
 import re
 
 from kernelllm_jupyter.starter.graph import LIMITS
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
 from answers import POINTWISE, REDUCING, ROWWISE
@@ -71,6 +71,10 @@ def build(folder: pathlib.Path, examples: int = 12_000, least: int = 2) -> PreTr
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens([PAD, BOS, EOS])
     tokenizer.add_tokens([AddedToken(text, special=False, normalized=False) for text in pieces])
+    # Programs that only have the checkpoint (servers) begin a prompt as the training did.
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{BOS} $A", special_tokens=[(BOS, tokenizer.token_to_id(BOS))]
+    )
     fast = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         pad_token=PAD,
