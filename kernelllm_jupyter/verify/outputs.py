@@ -53,12 +53,12 @@ def compare_outputs(
             _compare_plain(path, want, have)
             continue
         have = have.to(want.device)
-        comparison = compare(have, want, true, moved, loose=not trial.own)
+        comparison = compare(have, want, true, moved, leniency=trial.leniency)
         if comparison.outcome != "same" and "tf32" in result.notes:
             comparison = _in_tf32(number, trial, expectation, comparison, have, want, findings)
         if trial.own:
             findings.measure(comparison)
-        if comparison.outcome == "near":
+        if comparison.outcome == "near" and trial.leniency == "close":
             findings.warn(
                 "imprecise",
                 f"On {trial.name} output{path} is less precise than the reference "
@@ -97,7 +97,7 @@ def _in_tf32(
         rounded = aligned(expectation.tf32(every), expected)[number]
         if rounded is None:
             continue
-        wider = compare(have, want, true, moved, loose=not trial.own, tf32=rounded)
+        wider = compare(have, want, true, moved, leniency=trial.leniency, tf32=rounded)
         if wider.outcome != "same":
             continue
         if every:
@@ -132,7 +132,7 @@ def _compare_devices(expected: list[Any], result: Result) -> None:
 def _compare_plain(path: str, want: Any, have: Any) -> None:
     if isinstance(want, float) and isinstance(have, float):
         one, other = (torch.tensor([value], dtype=torch.float32) for value in (have, want))
-        if compare(one, other, None, None, loose=True).outcome != "different":
+        if compare(one, other, None, None, leniency="close").outcome != "different":
             return
     elif want == have:
         return
@@ -233,6 +233,6 @@ def _control_passes(
             and leaf.dtype == want.dtype
         ]
     return any(
-        compare(answer, want, exact, shifted, loose=not trial.own).outcome != "different"
+        compare(answer, want, exact, shifted, leniency=trial.leniency).outcome != "different"
         for answer in answers
     )

@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 import torch
 
-__all__ = ["Comparison", "compare", "relative_distance"]
+__all__ = ["Comparison", "Leniency", "compare", "relative_distance"]
 
 #: For each dtype: how often the reference's own error, plus how many units in the last place.
 BUDGETS: dict[torch.dtype, tuple[float, float]] = {
@@ -51,6 +51,8 @@ CLOSE: dict[torch.dtype, tuple[float, float]] = {
     torch.float8_e4m3fn: (0.125, 2**-9),
     torch.float8_e5m2: (0.25, 2**-16),
 }
+#: The part of an output's scale that does not count where inputs are made to show NaN only.
+COARSE = 1e-3
 #: Elements that are compared at a time: in float64, with eight numbers for each.
 CHUNK = 1 << 21
 #: A typical magnitude counts as scale up to this many times the median.
@@ -58,6 +60,7 @@ SPREAD = 32.0
 #: Elements that the median is taken over.
 SAMPLE = 65536
 
+Leniency = Literal["strict", "close", "coarse"]
 Outcome = Literal["same", "near", "different"]
 
 
@@ -86,10 +89,13 @@ def compare(
     exact: torch.Tensor | None,
     shifted: torch.Tensor | None,
     *,
-    loose: bool,
+    leniency: Leniency = "strict",
     tf32: torch.Tensor | None = None,
 ) -> Comparison:
-    """Compare one output tensor; ``loose`` also accepts what ``assert_close`` does.
+    """Compare one output tensor.
+
+    Beside the budget, ``close`` accepts what ``assert_close`` does, and ``coarse`` a thousandth of
+    the output's scale, for inputs on which honest orders of operations lose digits.
 
     ``exact`` is the output in float64, ``shifted`` the same from inputs moved by one rounding,
     and ``tf32``, where products in TF32 are allowed, with their operands rounded to it.
@@ -114,12 +120,12 @@ def compare(
             torch.view_as_real(expected.resolve_conj()),
             real[0],
             real[1],
-            loose=loose,
+            leniency=leniency,
             tf32=real[2],
         )
     if not expected.is_floating_point():
         return _compare_exactly(got, expected)
-    return _Floats(got, expected, exact, shifted, tf32).comparison(loose)
+    return _Floats(got, expected, exact, shifted, tf32).comparison(leniency)
 
 
 def _compare_exactly(got: torch.Tensor, expected: torch.Tensor) -> Comparison:
@@ -187,7 +193,7 @@ class _Floats:
                 torch.isfinite(want),
             )
 
-    def comparison(self, loose: bool) -> Comparison:
+    def comparison(self, leniency: Leniency) -> Comparison:
         misplaced = self._mask(lambda piece: _misplaced(piece.got, piece.expected))
         if misplaced.any():
             at = _position(misplaced.to(torch.uint8).argmax(), self.like)
@@ -198,7 +204,7 @@ class _Floats:
         errors = self._errors()
         allowed = self._allowed(errors, BUDGETS[self.dtype], lambda error: error.largest)
         worst = _Worst()
-        outside = self._mask(lambda piece: self._outside(piece, allowed, loose, worst))
+        outside = self._mask(lambda piece: self._outside(piece, allowed, leniency, worst))
         figures: dict[str, Any] = {
             "error": worst.error,
             "budget": worst.budget,
@@ -211,7 +217,7 @@ class _Floats:
         overall = self._allowed(errors, OVERALL[self.dtype], lambda error: error.overall)
         # Over a few elements chance does not average out.
         overall *= 1 + 4 / math.sqrt(self.like.numel())
-        if errors["got"].overall > overall and not loose:
+        if errors["got"].overall > overall and leniency == "strict":
             wrong = self._mask(lambda p: (p.got - p.truth).abs() > overall * p.truth.abs())
             wrong = wrong.view(self.like.shape)
             text = (
@@ -272,15 +278,19 @@ class _Floats:
         allowed = max(usual, TF32_FACTOR * of(errors["tf32"]))
         return allowed + units * float(torch.finfo(self.dtype).eps)
 
-    def _outside(self, piece: _Piece, allowed: float, loose: bool, worst: _Worst) -> torch.Tensor:
+    def _outside(
+        self, piece: _Piece, allowed: float, leniency: Leniency, worst: _Worst
+    ) -> torch.Tensor:
         """Which elements are wrong; the largest ratio of error to budget goes to ``worst``."""
         error = torch.where(piece.usable, (piece.got - piece.truth).abs(), 0.0)
         budget = self._scale(piece) * allowed + self.smallest
         ratio = error / budget
         worst.see(piece.start, ratio, error, budget)
         outside = ratio > 1
-        if loose:
+        if leniency != "strict":
             rtol, atol = CLOSE[self.dtype]
+            if leniency == "coarse":
+                rtol, atol = max(rtol, COARSE), max(atol, COARSE * self.typical)
             apart = torch.where(piece.usable, (piece.got - piece.expected).abs(), 0.0)
             outside = outside & (apart > atol + rtol * piece.expected.abs())
         return outside

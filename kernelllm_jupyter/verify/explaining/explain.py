@@ -99,7 +99,7 @@ def _other_form(code: str, got: torch.Tensor, expected: torch.Tensor) -> str:
 def _same(left: torch.Tensor, right: torch.Tensor) -> bool:
     if right.numel() > COMPARED:
         return False
-    return compare(left.contiguous(), right, None, None, loose=True).outcome != "different"
+    return compare(left.contiguous(), right, None, None, leniency="close").outcome != "different"
 
 
 def only_store(source: str) -> int | None:
