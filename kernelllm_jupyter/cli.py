@@ -32,6 +32,7 @@ from kernelllm_jupyter.translate import (
     Generated,
     Loading,
     Noted,
+    Thought,
     Wrote,
     translate,
 )
@@ -127,7 +128,7 @@ def _translate(arguments: argparse.Namespace) -> int:
     events = translate(
         problem,
         get_engine(request.model),
-        profile_for(request.model),
+        profile_for(request.model, target=request.target),
         sampling=request.sampling,
         check=request.check_options,
     )
@@ -140,22 +141,41 @@ def _translate(arguments: argparse.Namespace) -> int:
 
 
 def _follow(events: Iterator[Event], *, echo: bool) -> Translation:
-    """Carry events to the terminal: code to standard output, the rest to standard error."""
+    """Carry events to the terminal: code to standard output, the rest to standard error.
+
+    A reply may turn out to hold its code in its last block: a file or a pipe gets it once it is
+    whole, a person sees it as it is written.
+    """
     code = ""
-    for event in events:
-        if isinstance(event, Loading):
-            say(f"[{event.progress.message}]")
-        elif isinstance(event, Wrote) and echo:
-            print(event.code, end="", flush=True)
-        elif isinstance(event, Generated):
-            code = event.candidate.code
-            say(f"[{rate(event.candidate.tokens, event.candidate.seconds)}]")
-        elif isinstance(event, Checking | Noted):
-            say(f"[{event.message}]")
-        elif isinstance(event, Checked):
-            say(verdict_text(event.verdict, code))
-        elif isinstance(event, Finished):
-            return event.translation
+    written: list[str] = []
+    streamed = echo and sys.stdout.isatty()
+    try:
+        for event in events:
+            if isinstance(event, Loading):
+                say(f"[{event.progress.message}]")
+            elif isinstance(event, Thought) and echo:
+                print(event.text, end="", flush=True, file=sys.stderr)
+            elif isinstance(event, Wrote):
+                written.append(event.code)
+                if streamed:
+                    print(event.code, end="", flush=True)
+            elif isinstance(event, Generated):
+                code, written = event.candidate.code, []
+                if echo and not streamed:
+                    print(code, end="", flush=True)
+                say(f"[{rate(event.candidate.tokens, event.candidate.seconds)}]")
+                if event.candidate.no_code:
+                    say(event.candidate.no_code)
+            elif isinstance(event, Checking | Noted):
+                say(f"[{event.message}]")
+            elif isinstance(event, Checked):
+                say(verdict_text(event.verdict, code))
+            elif isinstance(event, Finished):
+                return event.translation
+    finally:
+        # After an interrupt or a failure: what had come is kept.
+        if echo and not streamed and written:
+            print("".join(written), end="", flush=True)
     raise AssertionError("a translation ends with Finished")
 
 

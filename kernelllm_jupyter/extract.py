@@ -1,22 +1,26 @@
 """Takes the code out of a model's reply while it streams.
 
-Replies come fenced or bare, with talk before and after, broken off anywhere, and in pieces that
-respect no line. Text is handed on as soon as it cannot be part of a fence or of a special token.
-Knows no model and no Python beyond what a line of code looks like.
+Replies come fenced or bare, in one block or several, with talk before and after, broken off
+anywhere, and in pieces that respect no line. Text is handed on as soon as it cannot be part of a
+fence or of a special token; which blocks make up the candidate is known at their ends
+(:mod:`kernelllm_jupyter.blocks`). Knows no model.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
-__all__ = ["CodeReader", "extract_code"]
+from kernelllm_jupyter.blocks import Block, chosen, is_candidate
+
+__all__ = ["CodeReader", "begins_code", "extract_code"]
 
 FENCE = re.compile(r"\s*(?P<fence>`{3,}|~{3,})\s*(?P<language>[^\s`]*)[^`\n]*$")
 #: What may still become a closing fence, or ends before anything else stood on the line.
 MAYBE_FENCE = re.compile(r"\s*(`*|~*)\s*$")
 #: No operator of Python begins like this, so such text is a special token that was spelled out.
-SPECIAL = re.compile(r"<\|[A-Za-z0-9_]+\|>")
-MAYBE_SPECIAL = re.compile(r"<(\|[A-Za-z0-9_]*\|?)?$")
+SPECIAL = re.compile(r"<\|[A-Za-z0-9_]+\|>|<｜[\w▁]+｜>")
+MAYBE_SPECIAL = re.compile(r"<(\|[A-Za-z0-9_]*\|?|｜[\w▁]*｜?)?$")
 #: Blocks in these are commands or output that surround the code.
 OTHER_LANGUAGES = {
     *("bash", "sh", "shell", "console", "text", "txt", "output", "plaintext"),
@@ -39,10 +43,19 @@ MAYBE_CODE_LINE = re.compile(r"(#.*)?\s*$")
 
 
 class CodeReader:
-    """An incremental :class:`~kernelllm_jupyter.prompts.Reader` for replies of any form."""
+    """An incremental :class:`~kernelllm_jupyter.prompts.Reader` for replies of any form.
+
+    Done at the end of a block that is a whole candidate; a block that is none may be followed by
+    one that is, or that goes on with it.
+    """
+
+    #: Such replies have none; see :mod:`kernelllm_jupyter.reply`.
+    thoughts: Sequence[str] = ()
+    thinking = False
 
     def __init__(self) -> None:
         self.done = False
+        self.whole: str | None = None
         self._state = self._before
         self._line = ""  # What has come of the current line.
         self._given = 0  # How much of it was handed on.
@@ -50,7 +63,15 @@ class CodeReader:
         self._talked = False
         self._fence = ""
         self._out: list[str] = []
-        self._blank = True  # Nothing but empty lines were handed on.
+        self._blank = True  # Nothing but empty lines were handed on of this block.
+        self._block: list[str] = []
+        self._blocks: list[Block] = []
+        self._bare = False
+
+    @property
+    def in_code(self) -> bool:
+        """Whether what comes next belongs to a block of code."""
+        return self._state == self._inside
 
     def feed(self, text: str) -> str:
         """The code that is certain after this piece of the reply."""
@@ -74,6 +95,7 @@ class CodeReader:
                 self._give(MAYBE_SPECIAL.sub("", rest))
         # Not done: that the reply is over does not mean that its code is complete.
         self._line, self._given = "", 0
+        self._end_block(closed=False)
         return self._taken()
 
     # --- states --------------------------------------------------------------------------------
@@ -89,6 +111,8 @@ class CodeReader:
             self._fence = fence["fence"]
             other = fence["language"].lower() in OTHER_LANGUAGES
             self._state = self._elsewhere if other else self._inside
+        elif self._blocks:
+            pass  # After a block, code that stands in no fence is part of the talk.
         elif CODE_LINE.match(line):
             self._begin_bare()
             self._inside(complete)
@@ -100,6 +124,7 @@ class CodeReader:
 
     def _begin_bare(self) -> None:
         self._fence = "```"
+        self._bare = True
         self._state = self._inside
         for line in self._held:
             self._give(line)
@@ -115,9 +140,11 @@ class CodeReader:
         special = SPECIAL.search(self._line)
         if special:
             self._give(self._line[self._given : special.start()])
+            self._end_block(closed=True)
             self.done = True
         elif complete and self._closes(self._line):
-            self.done = True
+            self._end_block(closed=True)
+            self.done = self.done or is_candidate(self._blocks)
         elif complete:
             self._give(self._line[self._given :])
         elif not MAYBE_FENCE.fullmatch(self._line):
@@ -135,8 +162,23 @@ class CodeReader:
         if self._blank:
             text = text.lstrip("\n") if text.strip() else ""
             self._blank = not text
-        if text:
-            self._out.append(text)
+        if not text:
+            return
+        if self._blocks and not self._block:
+            self._out.append("\n\n")
+        self._out.append(text)
+        self._block.append(text)
+
+    def _end_block(self, *, closed: bool) -> None:
+        if self._block:
+            self._blocks.append(Block("".join(self._block), bare=self._bare, closed=closed))
+        self._block.clear()
+        self._blank, self._bare = True, False
+        self._state = self._before
+        if self._blocks:
+            found = chosen(self._blocks)
+            joined = "\n\n".join(block.text for block in self._blocks)
+            self.whole = found if found != joined else None
 
     def _taken(self) -> str:
         text = "".join(self._out)
@@ -152,4 +194,11 @@ def _lines(text: str) -> list[str]:
 def extract_code(text: str) -> str:
     """The code in a whole reply; empty where there is none."""
     reader = CodeReader()
-    return reader.feed(text) + reader.flush()
+    joined = reader.feed(text) + reader.flush()
+    return joined if reader.whole is None else reader.whole
+
+
+def begins_code(text: str) -> bool:
+    """Whether the first line that is not blank is code or opens a fence."""
+    line = text.lstrip().split("\n", 1)[0].rstrip()
+    return bool(FENCE.fullmatch(line) or CODE_LINE.match(line))

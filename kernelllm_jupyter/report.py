@@ -47,6 +47,9 @@ HEADLINES: dict[VerdictKind, str] = {
     "crashed": "Crashed its worker process",
     "rejected": "Rejected: it runs, but is no honest Triton kernel",
 }
+#: Characters of a model's reasoning in the panel: of one that is over, and while it is written.
+THOUGHT_SHOWN = 20_000
+GROWING_THOUGHT_SHOWN = 2_000
 DEVICES = {"cpu-interpreter": "Triton's interpreter on the CPU"}
 
 
@@ -55,7 +58,8 @@ class Report:
     """All that the panel shows, at one moment.
 
     ``code`` is the candidate that ``verdict`` and ``timing`` speak of; ``message`` says what is
-    happening now, or what went wrong; ``note`` is worth knowing and stands at the end.
+    happening now, or what went wrong; ``note`` is worth knowing and stands at the end;
+    ``thought`` is the model's reasoning, which is shown folded.
     """
 
     stage: Stage
@@ -67,6 +71,7 @@ class Report:
     verdict: Verdict | None = None
     timing: Timing | None = None
     note: str = ""
+    thought: str = ""
 
 
 def headline(verdict: Verdict) -> str:
@@ -278,6 +283,8 @@ def _device(name: str | None) -> str:
 def report_text(report: Report) -> str:
     """The report as plain text."""
     lines = [_status(report)]
+    if report.thought:
+        lines.append(f"The model reasoned first ({len(report.thought):,} characters).")
     if report.verdict:
         lines.append(verdict_text(report.verdict, report.code))
     if report.timing:
@@ -295,6 +302,8 @@ def _status(report: Report) -> str:
 def report_html(report: Report) -> str:
     """The report as HTML that needs no style sheet and no script; every text in it is escaped."""
     blocks = [f'<div class="kllm-status">{html.escape(_status(report))}</div>']
+    if report.thought:
+        blocks.append(_thought_html(report))
     if report.verdict:
         blocks.append(_verdict_html(report.verdict, report.code))
     if report.timing:
@@ -302,6 +311,16 @@ def report_html(report: Report) -> str:
     if report.note:
         blocks.append(f'<div class="kllm-note">{html.escape(report.note)}</div>')
     return f'<div class="kllm-report">{"".join(blocks)}</div>'
+
+
+def _thought_html(report: Report) -> str:
+    """The reasoning, folded; its end only, where it is long or still growing."""
+    limit = GROWING_THOUGHT_SHOWN if report.stage == "generating" else THOUGHT_SHOWN
+    shown = report.thought if len(report.thought) <= limit else "… " + report.thought[-limit:]
+    return (
+        '<details class="kllm-thought"><summary>The model\'s reasoning '
+        f"({len(report.thought):,} characters)</summary><pre>{html.escape(shown)}</pre></details>"
+    )
 
 
 def _verdict_html(verdict: Verdict, code: str) -> str:

@@ -17,12 +17,13 @@ from typing import Any, TypeVar
 
 from kernelllm_jupyter.engines import Completion, Engine, LoadProgress
 from kernelllm_jupyter.errors import EngineError
-from kernelllm_jupyter.prompts import Profile
+from kernelllm_jupyter.prompts import Profile, Reader
 from kernelllm_jupyter.values import (
     Candidate,
     CheckOptions,
     FinishReason,
     Problem,
+    Prompt,
     Sampling,
     Translation,
     Verdict,
@@ -36,6 +37,7 @@ __all__ = [
     "Generated",
     "Loading",
     "Noted",
+    "Thought",
     "Wrote",
     "check_events",
     "translate",
@@ -70,6 +72,15 @@ class Noted:
 
 
 @dataclass(frozen=True)
+class Thought:
+    """``text`` is the next piece of the model's reasoning, which is no part of the candidate."""
+
+    text: str
+    tokens: int
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Generated:
     """The candidate is complete."""
 
@@ -95,7 +106,7 @@ class Finished:
     translation: Translation
 
 
-Event = Loading | Wrote | Noted | Generated | Checking | Checked | Finished
+Event = Loading | Thought | Wrote | Noted | Generated | Checking | Checked | Finished
 
 
 def translate(
@@ -176,40 +187,66 @@ def _in_thread(work: Callable[[Callable[[T], None]], R]) -> Generator[T, None, R
 
 
 def _generate(
-    problem: Problem, prompt: str, engine: Engine, profile: Profile, sampling: Sampling
-) -> Iterator[Wrote | Noted | Generated]:
+    problem: Problem, prompt: Prompt, engine: Engine, profile: Profile, sampling: Sampling
+) -> Iterator[Thought | Wrote | Noted | Generated]:
     started = time.monotonic()
-    reader = profile.reader(problem)
-    text: list[str] = []
-    code: list[str] = []
+    reading = _Reading(profile.reader(problem), started)
     completion = engine.generate(prompt, sampling)
     try:
         for piece in completion:
-            text.append(piece)
-            written = reader.feed(piece)
-            if written:
-                code.append(written)
-            yield Wrote(written, completion.tokens, time.monotonic() - started)
-            if reader.done:
+            yield from reading.take(piece, completion)
+            if reading.reader.done:
                 break
     finally:
         completion.close()
-    last = reader.flush()
-    if last:
-        code.append(last)
-        yield Wrote(last, completion.tokens, time.monotonic() - started)
+    yield from reading.end(completion)
     for note in completion.notes:
         yield Noted(note)
+    reader = reading.reader
+    joined = "".join(reading.code)
     yield Generated(
         Candidate(
-            code="".join(code),
-            text="".join(text),
+            code=joined if reader.whole is None else reader.whole,
+            text="".join(reading.text),
             model=engine.model,
             finish=_finish(completion, reader.done),
             tokens=completion.tokens,
             seconds=time.monotonic() - started,
+            thought="".join(reader.thoughts).strip(),
+            thinking=reader.thinking,
         )
     )
+
+
+class _Reading:
+    """One reply as it is read: what has come of it, and the events that this makes."""
+
+    def __init__(self, reader: Reader, started_s: float):
+        self.reader = reader
+        self.text: list[str] = []
+        self.code: list[str] = []
+        self._started_s = started_s
+        self._told = 0
+
+    def take(self, piece: str, completion: Completion) -> Iterator[Thought | Wrote]:
+        self.text.append(piece)
+        yield from self._events(self.reader.feed(piece), completion)
+
+    def end(self, completion: Completion) -> Iterator[Thought | Wrote]:
+        last = self.reader.flush()
+        if last or len(self.reader.thoughts) > self._told:
+            yield from self._events(last, completion)
+
+    def _events(self, code: str, completion: Completion) -> Iterator[Thought | Wrote]:
+        seconds = time.monotonic() - self._started_s
+        new = "".join(self.reader.thoughts[self._told :])
+        self._told = len(self.reader.thoughts)
+        if new:
+            yield Thought(new, completion.tokens, seconds)
+        if code:
+            self.code.append(code)
+        if code or not new:  # Also without text: the consumer shows that tokens come.
+            yield Wrote(code, completion.tokens, seconds)
 
 
 def _finish(completion: Completion, code_complete: bool) -> FinishReason:

@@ -138,7 +138,8 @@ def _finite(value: float | None) -> float | None:
 class Candidate:
     """Generated source that is to define ``ModelNew``, and how it came about.
 
-    ``text`` is the model's whole reply, ``code`` what the profile took out of it.
+    ``text`` is the model's whole reply, ``code`` what the profile took out of it, ``thought`` its
+    reasoning before and between; ``thinking`` tells that the reply ended in the midst of that.
     ``finish`` is ``cancelled`` where the user stopped it and ``failed`` where the engine did;
     ``code`` then holds what had arrived.
     """
@@ -149,6 +150,23 @@ class Candidate:
     finish: FinishReason
     tokens: int | None = None
     seconds: float | None = None
+    thought: str = field(default="", repr=False)
+    thinking: bool = False
+
+    @property
+    def no_code(self) -> str:
+        """Why there is no code, in a sentence; empty where there is some."""
+        if self.code.strip():
+            return ""
+        limit = "the reply reached the limit of its tokens (see --max-new-tokens)"
+        if self.thinking:
+            why = limit if self.finish == "length" else "and gave no answer"
+            return f"The reply holds no code: it ends inside the model's thinking, {why}."
+        if not self.text.strip():
+            return "The reply holds no code: it is empty."
+        if self.finish == "length":
+            return f"The reply holds no code: {limit}."
+        return "The reply holds no code: the model wrote something else."
 
     @property
     def tokens_per_second(self) -> float | None:
@@ -363,6 +381,8 @@ class Translation:
                     "finish": candidate.finish,
                     "tokens": candidate.tokens,
                     "seconds": candidate.seconds,
+                    "thought": candidate.thought or None,
+                    "no_code": candidate.no_code or None,
                     "verdict": found.to_json() if found else None,
                 }
                 for candidate, found in zip(self.candidates, self.verdicts, strict=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Protocol
 
-from kernelllm_jupyter.values import FinishReason, Sampling
+from kernelllm_jupyter.values import FinishReason, Prompt, Sampling
 
 __all__ = ["Completion", "Engine", "LoadProgress", "ProgressCallback", "get_engine"]
 
@@ -61,10 +61,12 @@ class Engine(Protocol):
     def load(self, progress: ProgressCallback | None = None) -> None:
         """Block until the model can generate; raise ``EngineError`` where it never will."""
 
-    def generate(self, prompt: str, sampling: Sampling) -> Completion:
-        """Start one completion of ``prompt`` (which carries no BOS) and return at once.
+    def generate(self, prompt: Prompt, sampling: Sampling) -> Completion:
+        """Start one completion and return at once.
 
-        Engines for servers take messages, too.
+        A ``prompt`` that is text carries no BOS and is gone on with; turns of a chat are written
+        in the model's own template. Where that opens the model's reasoning, or a server keeps
+        reasoning apart, the completion's text begins with the mark (``<think>``) all the same.
         """
 
     def status(self) -> dict[str, Any]:

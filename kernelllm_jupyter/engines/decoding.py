@@ -28,11 +28,13 @@ from transformers import (
 from kernelllm_jupyter.engines.detokenize import Detokenizer
 from kernelllm_jupyter.engines.loading import LoadedModel
 from kernelllm_jupyter.errors import EngineError
-from kernelllm_jupyter.values import FinishReason, Sampling
+from kernelllm_jupyter.values import FinishReason, Prompt, Sampling
 
 __all__ = ["Reply", "Sink", "decode_batch", "reply_for", "warm_up"]
 
 DEFAULT_MAX_NEW_TOKENS = 2048
+#: A reply that has to end after fewer tokens than this is no translation of anything.
+LEAST_ROOM = 32
 #: Text is handed on at most this often: faster models send several tokens at once.
 EMIT_EVERY_S = 0.016
 
@@ -107,19 +109,19 @@ class Reply:
             self.sink.text(text, self.tokens)
 
 
-def reply_for(loaded: LoadedModel, prompt: str, sampling: Sampling, sink: Sink) -> Reply:
+def reply_for(loaded: LoadedModel, prompt: Prompt, sampling: Sampling, sink: Sink) -> Reply:
     """A completion ready to be decoded; raises ``EngineError`` where the prompt is too long."""
     _refuse_nonsense(sampling)
-    ids = loaded.prompt_ids(prompt)
+    ids, begun = loaded.encoded(prompt)
+    wanted = DEFAULT_MAX_NEW_TOKENS if sampling.max_new_tokens is None else sampling.max_new_tokens
     room = loaded.context - len(ids)
-    if room <= 0:
+    if room < min(wanted, LEAST_ROOM):
         raise EngineError(
             f"The prompt has {len(ids)} tokens and the model sees at most {loaded.context} with "
             "its answer: shorten the module, or leave parts out of the cell that it does not need."
         )
     if not ids:
         raise EngineError("The prompt is empty.")
-    wanted = DEFAULT_MAX_NEW_TOKENS if sampling.max_new_tokens is None else sampling.max_new_tokens
     return Reply(
         prompt=tuple(ids),
         temperature=1.0 if sampling.temperature is None else sampling.temperature,
@@ -130,6 +132,7 @@ def reply_for(loaded: LoadedModel, prompt: str, sampling: Sampling, sink: Sink) 
         sink=sink,
         stop_ids=loaded.stop_ids,
         detokenizer=loaded.new_detokenizer(),
+        _pending=[begun] if begun else [],
     )
 
 

@@ -13,6 +13,8 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+from kernelllm_jupyter.engines.chat import is_thought_mark
+
 __all__ = ["Detokenizer", "detokenizers"]
 
 #: What decoders write for bytes that are no UTF-8 (yet).
@@ -47,7 +49,8 @@ def _byte_table(tokenizer: Any, added: list[Mapping[str, Any]]) -> dict[int, byt
         except KeyError:
             table[number] = text.encode()
     for token in added:
-        table[token["id"]] = b"" if token["special"] else token["content"].encode()
+        shown = not token["special"] or is_thought_mark(token["content"])
+        table[token["id"]] = token["content"].encode() if shown else b""
     return table
 
 

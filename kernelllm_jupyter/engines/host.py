@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from kernelllm_jupyter.engines import LoadProgress
 from kernelllm_jupyter.engines.batching import Batcher
 from kernelllm_jupyter.errors import EngineError
-from kernelllm_jupyter.values import Sampling
+from kernelllm_jupyter.values import Prompt, Sampling
 
 if TYPE_CHECKING:
     from kernelllm_jupyter.engines.decoding import Reply, Sink
@@ -108,7 +108,7 @@ class ModelHost:
         if self._failure is not None:
             raise self._failure
 
-    def submit(self, prompt: str, sampling: Sampling, sink: Sink) -> Reply:
+    def submit(self, prompt: Prompt, sampling: Sampling, sink: Sink) -> Reply:
         """Queue one reply; raises ``EngineError`` where the prompt or the sampling cannot be."""
         from kernelllm_jupyter.engines.decoding import reply_for
 

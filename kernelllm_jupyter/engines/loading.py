@@ -17,8 +17,10 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from transformers.utils.logging import disable_progress_bar
 
+from kernelllm_jupyter.engines.chat import ChatTemplate, opened_thought
 from kernelllm_jupyter.engines.detokenize import Detokenizer, detokenizers
 from kernelllm_jupyter.errors import CheckpointError, EngineError
+from kernelllm_jupyter.values import Prompt
 
 __all__ = ["LoadedModel", "load_checkpoint"]
 
@@ -40,6 +42,11 @@ CONTROL_TOKENS = (
     "<|endoftext|>",
     "<|im_end|>",
     "<|im_start|>",
+    "<｜begin▁of▁sentence｜>",
+    "<｜end▁of▁sentence｜>",
+    "<｜User｜>",
+    "<start_of_turn>",
+    "<end_of_turn>",
 )
 #: Below this many parameters a second thread costs more than it gives.
 ONE_THREAD_PARAMETERS = 50_000_000
@@ -59,7 +66,15 @@ class LoadedModel:
     device: str
     dtype: str
     parameters: int
+    chat: ChatTemplate
     bos_id: int | None = field(default=None)
+
+    def encoded(self, prompt: Prompt) -> tuple[list[int], str]:
+        """``prompt`` in tokens, and how the reply begins where the prompt has begun it already."""
+        if isinstance(prompt, str):
+            return self.prompt_ids(prompt), ""
+        ids, text = self.chat.encode(prompt)
+        return ids, opened_thought(text)
 
     def prompt_ids(self, prompt: str) -> list[int]:
         """``prompt`` in tokens after exactly one BOS, special tokens in it being plain text.
@@ -97,10 +112,11 @@ def load_checkpoint(folder: Path, device: str, dtype: str) -> LoadedModel:
         encode=_encoder(tokenizer),
         new_detokenizer=detokenizers(tokenizer),
         stop_ids=stop_ids,
-        context=getattr(model.config, "max_position_embeddings", None) or DEFAULT_CONTEXT,
+        context=_context(model.config),
         device=str(chosen),
         dtype=str(precision).removeprefix("torch."),
         parameters=parameters,
+        chat=ChatTemplate(tokenizer),
         bos_id=tokenizer.bos_token_id,
     )
 
@@ -231,6 +247,12 @@ def _available_bytes() -> int | None:
         return min(available, int(Path("/sys/fs/cgroup/memory.max").read_text()))
     except (OSError, ValueError):
         return available
+
+
+def _context(config: Any) -> int:
+    """The tokens of prompt and reply that the model can see; of its text part, if it has others."""
+    found = getattr(config.get_text_config(), "max_position_embeddings", None)
+    return found if isinstance(found, int) and found > 0 else DEFAULT_CONTEXT
 
 
 def _first_line(error: Exception) -> str:

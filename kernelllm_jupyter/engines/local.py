@@ -34,7 +34,7 @@ from kernelllm_jupyter.engines.runtime import ServerFiles, log_tail, server_file
 from kernelllm_jupyter.engines.wire import Channel, ChannelClosed, Message, error_from
 from kernelllm_jupyter.errors import EngineDied, EngineError
 from kernelllm_jupyter.prompts import resolve_model
-from kernelllm_jupyter.values import FinishReason, Sampling
+from kernelllm_jupyter.values import FinishReason, Prompt, Sampling
 
 __all__ = ["IDLE_S", "LocalCompletion", "LocalEngine", "running", "stop_all"]
 
@@ -92,7 +92,7 @@ class LocalEngine:
         finally:
             channel.close()
 
-    def generate(self, prompt: str, sampling: Sampling) -> LocalCompletion:
+    def generate(self, prompt: Prompt, sampling: Sampling) -> LocalCompletion:
         """Start one completion; a process that has ended meanwhile is started again."""
         return LocalCompletion(self, prompt, sampling)
 
@@ -107,9 +107,10 @@ class LocalEngine:
 
     # --- for completions -----------------------------------------------------------------------
 
-    def request(self, prompt: str, sampling: Sampling) -> Message:
+    def request(self, prompt: Prompt, sampling: Sampling) -> Message:
         wanted = {name: value for name, value in asdict(sampling).items() if value is not None}
-        return {**self._request("generate"), "prompt": prompt, "sampling": wanted}
+        sent = prompt if isinstance(prompt, str) else [asdict(turn) for turn in prompt]
+        return {**self._request("generate"), "prompt": sent, "sampling": wanted}
 
     def send_running(self, request: Message) -> Channel | None:
         """A connection on which ``request`` was sent, or None where nobody listens.
@@ -238,7 +239,7 @@ class LocalEngine:
 class LocalCompletion:
     """One reply of a :class:`LocalEngine`, over a connection of its own."""
 
-    def __init__(self, engine: LocalEngine, prompt: str, sampling: Sampling):
+    def __init__(self, engine: LocalEngine, prompt: Prompt, sampling: Sampling):
         self.tokens = 0
         self.finish: FinishReason | None = None
         self.notes: list[str] = []

@@ -34,7 +34,8 @@ from kernelllm_jupyter.engines.wire import (
     peer_uid,
 )
 from kernelllm_jupyter.errors import EngineDied, EngineError
-from kernelllm_jupyter.values import FinishReason, Sampling
+from kernelllm_jupyter.values import FinishReason, Prompt, Sampling
+from kernelllm_jupyter.values import Message as Turn
 
 __all__ = ["main"]
 
@@ -185,7 +186,7 @@ class ModelServer:
     def _generate(self, channel: Channel, request: Message) -> None:
         sink = _ToChannel(channel)
         sampling = Sampling(**request.get("sampling", {}))
-        reply = self._host.submit(str(request["prompt"]), sampling, sink)
+        reply = self._host.submit(_prompt(request["prompt"]), sampling, sink)
         self._host.batcher.settle(channel)
         beat = _Beat(channel)
         try:
@@ -237,6 +238,12 @@ class _ToChannel:
     def _send(self, message: Message) -> None:
         with suppress(ChannelClosed):
             self._channel.send(message)
+
+
+def _prompt(sent: Any) -> Prompt:
+    if isinstance(sent, str):
+        return sent
+    return tuple(Turn(str(turn["role"]), str(turn["content"])) for turn in sent)
 
 
 def _try_send(channel: Channel, message: Message) -> None:

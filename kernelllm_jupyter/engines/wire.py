@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 #: Raised when a message changes its meaning: a client replaces a server that speaks an older one.
-PROTOCOL = 1
+PROTOCOL = 2
 
 Message = dict[str, Any]
 

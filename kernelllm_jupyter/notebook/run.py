@@ -30,6 +30,7 @@ from kernelllm_jupyter.translate import (
     Generated,
     Loading,
     Noted,
+    Thought,
     Wrote,
     translate,
 )
@@ -56,7 +57,7 @@ def translate_in_notebook(shell: Any, request: Request, source: str) -> Translat
     interrupt, and :class:`NotCorrect` with ``--strict``.
     """
     problem = _problem(shell, request, source)
-    profile = profile_for(request.model)
+    profile = profile_for(request.model, target=request.target)
     profile.prompt(problem)  # A module that is refused gets a message and no panel.
     engine = get_engine(request.model, idle_s=request.idle_s)
     run = _Run(shell, request, problem)
@@ -108,12 +109,16 @@ class _Run:
     def take(self, event: Event) -> None:
         if isinstance(event, Loading):
             self._show(message=event.progress.message)
+        elif isinstance(event, Thought):
+            self._show(
+                stage="generating",
+                message="Thinking …",
+                tokens=event.tokens,
+                seconds=event.seconds,
+                thought=self._report.thought + event.text,
+            )
         elif isinstance(event, Wrote):
-            self._text.append(event.code)
-            if self._cell is None:
-                front = self._front
-                self._cell = cells.CellStream(front) if front else cells.FallbackCell()
-            self._cell.write(event.code)
+            self._write(event.code)
             self._show(
                 stage="generating",
                 message="Writing …",
@@ -125,7 +130,13 @@ class _Run:
         elif isinstance(event, Generated):
             candidate = event.candidate
             self._finish_cell(candidate.code, "complete")
-            self._show(stage="done", message="", code=candidate.code, tokens=candidate.tokens)
+            self._show(
+                stage="done",
+                message="",
+                code=candidate.code,
+                tokens=candidate.tokens,
+                thought=candidate.thought,
+            )
         elif isinstance(event, Checking):
             self._show(stage="checking", message=event.message)
         elif isinstance(event, Checked):
@@ -133,15 +144,24 @@ class _Run:
         elif isinstance(event, Finished):
             self._translation = event.translation
 
+    def _write(self, code: str) -> None:
+        if not code:
+            return
+        self._text.append(code)
+        if self._cell is None:
+            front = self._front
+            self._cell = cells.CellStream(front) if front else cells.FallbackCell()
+        self._cell.write(code)
+
     def end(self) -> Translation:
         translation = self._translation
         assert translation is not None
         if self._request.benchmark:
             translation = self._time(translation)
         message = "" if translation.verdict else "Not checked"
-        if not translation.code:
-            name = self._request.into
-            message = f"The reply holds no code; {name}.candidate.text has what the model wrote"
+        if translation.candidate.no_code:
+            written = f"{self._request.into}.candidate.text has what the model wrote"
+            message = f"{translation.candidate.no_code} {written}"
         self._settle(stage="done", message=message)
         return translation
 
@@ -171,7 +191,7 @@ class _Run:
 
     def _keep_text(self, status: cells.Status) -> None:
         text = "".join(self._text)
-        if text:
+        if text and not self._finished_cell:
             self._finish_cell(text, status)
             self._report = replace(self._report, code=text)
 

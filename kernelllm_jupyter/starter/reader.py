@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from kernelllm_jupyter.starter.naming import Names
 
@@ -26,6 +26,11 @@ class AnswerReader:
     body of ``forward``; they are asked once. An answer that is malformed comes out as it stands:
     the check will refuse it.
     """
+
+    #: Such a model answers at once.
+    whole: str | None = None
+    thoughts: Sequence[str] = ()
+    thinking = False
 
     def __init__(self, names: Names, head: Callable[[], str], class_head: Callable[[], str]):
         self.done = False

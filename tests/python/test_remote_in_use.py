@@ -50,7 +50,7 @@ def test_a_cell_is_translated_by_a_server(
     assert not ran.failed, ran.error
     assert ran.next_inputs == [CODE]
     assert server.asked[-1].headers["Authorization"] == f"Bearer {SECRET}"
-    assert "torch.relu(x) * 2.5" in server.asked[-1].body["prompt"]
+    assert "torch.relu(x) * 2.5" in server.asked[-1].body["messages"][-1]["content"]
     shown = json.dumps([ran.bundles, ran.printed])
     assert "is sent to" not in shown, "it stays on this machine"
     assert SECRET not in shown

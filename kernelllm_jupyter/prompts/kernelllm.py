@@ -1,78 +1,31 @@
-"""Profiles: how one family of models is addressed, and how code is read from its reply.
+"""How KernelLLM is addressed: raw completion in the form that it was trained on.
 
-A profile turns a :class:`~kernelllm_jupyter.values.Problem` into prompt text, names the sampling
-that the family was trained or evaluated with, and gives a reader that takes the code out of the
-reply while it streams. It knows nothing of the engine that runs the model.
+The exact prompt belongs to the checkpoint: where its folder carries a script with a
+``PROMPT_TEMPLATE`` string, that is read, and the script is never run.
 """
 
 from __future__ import annotations
 
 import ast
 import io
-import json
 import re
 import string
 import tokenize
 from pathlib import Path
-from typing import Protocol
 
-from kernelllm_jupyter.address import model_name
-from kernelllm_jupyter.errors import UsageError
 from kernelllm_jupyter.extract import CodeReader
+from kernelllm_jupyter.prompts.checkpoints import checkpoint_folder
+from kernelllm_jupyter.prompts.protocol import Reader
 from kernelllm_jupyter.values import Problem, Sampling
 
-__all__ = [
-    "KernelLLMProfile",
-    "Profile",
-    "Reader",
-    "profile_for",
-    "resolve_model",
-]
+__all__ = ["EXAMPLE", "KernelLLMProfile", "carries_template"]
 
-
-class Reader(Protocol):
-    """Takes reply text in pieces of any size and gives code in pieces, as soon as it is sure.
-
-    The pieces that ``feed`` and ``flush`` return, joined, are the candidate's code. ``done`` turns
-    true when the reply holds all the code there will be: the caller then closes the completion.
-    """
-
-    done: bool
-
-    def feed(self, text: str) -> str: ...
-
-    def flush(self) -> str: ...
-
-
-class Profile(Protocol):
-    """How one family of models is addressed."""
-
-    name: str
-    #: Sampling for a single candidate, and for several of one prompt.
-    single: Sampling
-    several: Sampling
-
-    def prompt(self, problem: Problem) -> str:
-        """The prompt, without a BOS token; raises ``UnsupportedModule`` where there is none."""
-
-    def reader(self, problem: Problem) -> Reader: ...
-
-
-STARTER = "starter"
 #: The class that prompts of this form speak of, and what its translation is called.
 ENTRY = "Model"
 SCRIPT_MAX_BYTES = 200_000
 
-#: In the form that KernelLLM was trained on (instruction, one example, the architecture, then what
-#: to name the answer), in words of our own: the exact text belongs to the checkpoint.
-OWN_TEMPLATE = """\
-You write Triton kernels that take the place of the PyTorch operators in a given architecture, so \
-that it runs faster on a GPU.
-
-Choose freely which operators to replace and which to leave as they are. Several operators may be \
-fused into one kernel, and an algorithm may be replaced by an equivalent one, as long as the \
-results stay the same.
-
+#: A module and its translation, as a model is shown them.
+EXAMPLE = """\
 This example shows how a Triton kernel is embedded in PyTorch. The example architecture is:
 ```
 import torch
@@ -127,7 +80,22 @@ class ModelNew(nn.Module):
 
     def forward(self, x, y):
         return multiply(x, y)
-```
+```"""
+
+#: In the form that KernelLLM was trained on (instruction, one example, the architecture, then what
+#: to name the answer), in words of our own: the exact text belongs to the checkpoint.
+OWN_TEMPLATE = (
+    """\
+You write Triton kernels that take the place of the PyTorch operators in a given architecture, so \
+that it runs faster on a GPU.
+
+Choose freely which operators to replace and which to leave as they are. Several operators may be \
+fused into one kernel, and an algorithm may be replaced by an equivalent one, as long as the \
+results stay the same.
+
+"""
+    + EXAMPLE
+    + """
 
 You are given this architecture:
 ```
@@ -138,6 +106,7 @@ Rewrite the architecture named Model with custom Triton kernels and name the res
 Answer with the complete new code in one code block: real code that compiles and runs, no \
 pseudocode, no explanation, no tests.
 """
+)
 
 
 class KernelLLMProfile:
@@ -167,76 +136,22 @@ class KernelLLMProfile:
         return CodeReader()
 
 
-def profile_for(model: str) -> Profile:
-    """The profile of a model: the starter's for the bundled one and for those trained like it.
-
-    A model that a server runs (``URL#name``) is addressed by its name like one that runs here.
-    """
-    model = _named(model_name(model), model)
-    if model == STARTER or _declared_profile(model) == STARTER:
-        from kernelllm_jupyter.starter import StarterProfile
-
-        profile: Profile = StarterProfile()
-        return profile
-    return KernelLLMProfile(model)
-
-
-def resolve_model(name: str) -> str:
-    """What an engine can load: ``starter`` becomes the folder of the bundled checkpoint."""
-    if _named(name) == STARTER:
-        from kernelllm_jupyter.starter import CHECKPOINT
-
-        return str(CHECKPOINT)
-    return name
-
-
-def _named(name: str, given: str = "") -> str:
-    """``name``, if it is one at all."""
-    if not name.strip():
-        server = f" `%kernelllm status -m {given}` says what that server has." if given else ""
-        raise UsageError(
-            "No model is named: give a Hugging Face id, a local folder, 'starter', or a server's "
-            f"model as http://HOST:PORT#NAME.{server}"
-        )
-    return name
-
-
-def _declared_profile(model: str) -> str | None:
-    """The profile that a checkpoint's folder asks for in ``profile.json``."""
-    try:
-        declared = json.loads((Path(model).expanduser() / "profile.json").read_text("utf-8"))
-    except (OSError, ValueError):
-        return None
-    found = declared.get("profile") if isinstance(declared, dict) else None
-    return found if isinstance(found, str) else None
+def carries_template(folder: Path) -> bool:
+    """Whether a checkpoint's folder has the prompt that its model was trained with."""
+    return _template_of(folder) is not None
 
 
 def _checkpoint_template(model: str) -> str | None:
-    folder = _folder(model)
-    if folder is None:
-        return None
+    folder = checkpoint_folder(model)
+    return None if folder is None else _template_of(folder)
+
+
+def _template_of(folder: Path) -> str | None:
     for script in sorted(folder.glob("*.py")):
         template = _template_in(script)
         if template is not None:
             return template
     return None
-
-
-def _folder(model: str) -> Path | None:
-    """The checkpoint's files on this machine, without asking the network."""
-    folder = Path(model).expanduser()
-    if folder.is_dir():
-        return folder
-    try:
-        from huggingface_hub import try_to_load_from_cache
-        from huggingface_hub.errors import HFValidationError
-    except ImportError:
-        return None
-    try:
-        found = try_to_load_from_cache(model, "config.json")
-    except HFValidationError:
-        return None
-    return Path(found).parent if isinstance(found, str) else None
 
 
 def _template_in(script: Path) -> str | None:
