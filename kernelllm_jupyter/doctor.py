@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from kernelllm_jupyter.address import server_address
 
-__all__ = ["Examined", "examine", "findings_text"]
+__all__ = ["Examined", "examine", "examine_profiles", "findings_text"]
 
 MARKS = {"ok": "✓", "note": "·", "missing": "✗"}
 
@@ -46,6 +46,7 @@ def examine(model: str = "") -> list[Examined]:
         _starter(),
         _kernelllm(),
         _engines(),
+        *examine_profiles(),
         *_server(model),
         _labextension(),
         _sandbox(),
@@ -150,6 +151,25 @@ def _server(model: str) -> Iterator[Examined]:
         yield Examined("model server", "missing", address.base_url, found["reason"])
     if address.destination:
         yield Examined("privacy", "note", address.destination)
+
+
+def examine_profiles() -> Iterator[Examined]:
+    """The profile files that the user added, each with its models or with what is wrong in it."""
+    from kernelllm_jupyter.errors import UsageError
+    from kernelllm_jupyter.prompts.files import profile_files, profiles_folder, read_family
+
+    files = profile_files()
+    if not files:
+        where = f"see docs/profiles.md; yours go into {profiles_folder()}"
+        yield Examined("profiles", "ok", "those that are built in", where)
+    for path in files:
+        try:
+            family = read_family(path)
+        except UsageError as error:
+            yield Examined("profile", "missing", str(path), str(error))
+        else:
+            models = ", ".join(family.match)
+            yield Examined("profile", "ok", f"{family.name} for {models} ({path})")
 
 
 def _labextension() -> Examined:
