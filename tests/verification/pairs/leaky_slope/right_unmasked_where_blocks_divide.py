@@ -1,4 +1,4 @@
-# expect: correct
+# expect: correct single_shape
 import torch
 import torch.nn as nn
 import triton

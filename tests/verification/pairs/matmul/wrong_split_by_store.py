@@ -1,4 +1,4 @@
-# expect: refused
+# expect: rejected data_race
 import torch
 import torch.nn as nn
 import triton
