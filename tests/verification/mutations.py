@@ -9,19 +9,25 @@ Knows nothing of the checker.
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import TypeVar
 
 from corpus import Entry, Expectation, read_expectation
 from operators import OPERATORS
 from source import Source
 
+T = TypeVar("T")
 SURVIVORS = Path(__file__).with_name("survivors.json")
 #: How many places of one candidate an operator is applied to: the first and the last.
 PLACES = 2
-#: Pairs whose outputs are in half precision or whole numbers anyway.
-NOT_FLOAT32 = ("half_", "bfloat16_", "integer_", "boolean_")
+#: How many mutants of one operator are kept in one folder of pairs.
+OF_A_KIND = 2
+#: What the references say whose outputs are in half precision or whole numbers anyway.
+NOT_FLOAT32 = re.compile(r"half\(|float16|% 101|& keep|argmax")
 #: Many small functions in one and the same frame: only what they compute is mutated.
 ONE_FRAME = ("pointwise_", "rows_", "module_")
 ARITHMETIC = {
@@ -37,6 +43,20 @@ ARITHMETIC = {
 }
 
 
+def chosen(entries: Iterable[Entry]) -> list[Entry]:
+    """The mutants that the corpus holds: of each mistake a few in each folder of pairs."""
+    kinds: dict[tuple[str, str], list[Entry]] = {}
+    for entry in entries:
+        for mutant in mutants(entry):
+            kinds.setdefault((entry.pair, mutant.name.split("~")[1]), []).append(mutant)
+    return [mutant for made in kinds.values() for mutant in ends(made, OF_A_KIND)]
+
+
+def ends(items: Sequence[T], count: int) -> list[T]:
+    """The first ones and the last, ``count`` at most."""
+    return [*items[: count - 1], *items[max(count - 1, len(items) - 1) :]]
+
+
 def mutants(entry: Entry) -> list[Entry]:
     """The wrong candidates made from a right one, named ``RIGHT~OPERATOR~PLACE``."""
     known = survivors()
@@ -44,10 +64,10 @@ def mutants(entry: Entry) -> list[Entry]:
     made = {entry.source}
     found = []
     for name, make in OPERATORS.items():
-        if not _applies(name, entry.pair):
+        if not _applies(name, entry):
             continue
         edits = list(make(source))
-        for place in sorted({*range(len(edits))[: PLACES - 1], *range(len(edits))[-1:]}):
+        for place in ends(range(len(edits)), PLACES):
             edit = edits[place]
             text = entry.source[: edit.start] + edit.text + entry.source[edit.end :]
             if text in made:
@@ -60,13 +80,11 @@ def mutants(entry: Entry) -> list[Entry]:
     return found
 
 
-def _applies(name: str, pair: str) -> bool:
-    """Whether a mistake would be one in this pair's candidates."""
-    if name.endswith("_lowered") and pair.startswith(NOT_FLOAT32):
+def _applies(name: str, entry: Entry) -> bool:
+    """Whether a mistake would be one in this candidate."""
+    if name in ("result_lowered", "accumulator_lowered") and NOT_FLOAT32.search(entry.reference):
         return False
-    if name == "result_lowered" and pair == "argmax":
-        return False  # Small whole numbers are exact in float16.
-    return name in ARITHMETIC or not pair.startswith(ONE_FRAME)
+    return name in ARITHMETIC or not entry.pair.startswith(ONE_FRAME)
 
 
 def survivors() -> dict[str, dict[str, str]]:

@@ -79,15 +79,16 @@ def _paddings(source: Source) -> Iterator[ast.keyword]:
 @operator
 def padding_changed(source: Source) -> Iterator[Edit]:
     for word in _paddings(source):
-        yield source.put(word.value, "0.5" if "inf" not in source.of(word) else "0.0")
+        yield source.put(word.value, "0.5" if "inf" not in source.of(word) else "1.0")
 
 
 @operator
-def padding_undefined(source: Source) -> Iterator[Edit]:
-    """Triton says nothing of what a masked load without ``other`` holds."""
+def padding_forgotten(source: Source) -> Iterator[Edit]:
+    """Without ``other`` masked lanes hold zeros, on every GPU so far: not what a maximum needs."""
     for word in _paddings(source):
-        start, end = source.span(word)
-        yield Edit(source.text.rindex(",", 0, start), end, "")
+        if source.of(word.value) not in ("0.0", "0"):
+            start, end = source.span(word)
+            yield Edit(source.text.rindex(",", 0, start), end, "")
 
 
 # --- addresses ---------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from corpus import Entry, written
-from mutations import mutants
+from mutations import chosen
 
 from kernelllm_jupyter.errors import KernelLLMError
 from kernelllm_jupyter.values import Verdict
@@ -67,9 +67,7 @@ def everything(pairs: Sequence[str], *, mutated: bool) -> list[Entry]:
     """The candidates written by hand and, where asked, the mutants of the right ones."""
     entries = written(pairs)
     if mutated:
-        entries += [
-            mutant for entry in entries if entry.expectation.right for mutant in mutants(entry)
-        ]
+        entries += chosen(entry for entry in entries if entry.expectation.right)
     return entries
 
 

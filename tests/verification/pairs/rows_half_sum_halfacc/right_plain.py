@@ -6,10 +6,6 @@ import triton.language as tl
 
 
 @triton.jit
-def multiply(a, b):
-    return a * b
-
-@triton.jit
 def row_kernel(x_ptr, out_ptr, n, BLOCK: tl.constexpr):
     row = tl.program_id(0)
     offsets = tl.arange(0, BLOCK)
