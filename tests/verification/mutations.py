@@ -84,6 +84,8 @@ def _applies(name: str, entry: Entry) -> bool:
     """Whether a mistake would be one in this candidate."""
     if name in ("result_lowered", "accumulator_lowered") and NOT_FLOAT32.search(entry.reference):
         return False
+    if name == "loaded_lowered" and "bfloat16" in entry.reference:
+        return False
     return name in ARITHMETIC or not entry.pair.startswith(ONE_FRAME)
 
 
