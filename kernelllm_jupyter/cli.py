@@ -21,20 +21,20 @@ from kernelllm_jupyter.commands.terminal import (
     say,
 )
 from kernelllm_jupyter.errors import KernelLLMError
+from kernelllm_jupyter.grid import Grid, grid_rows
 from kernelllm_jupyter.options import OPTIONS, STARTER_HINT, Request, request_from
 from kernelllm_jupyter.problem import parse_problem
-from kernelllm_jupyter.report import rate, timing_text, verdict_text
+from kernelllm_jupyter.report import rate, table, timing_text, verdict_text
+from kernelllm_jupyter.search import SearchEvent, search
 from kernelllm_jupyter.translate import (
     Checked,
     Checking,
-    Event,
     Finished,
     Generated,
     Loading,
     Noted,
     Thought,
     Wrote,
-    translate,
 )
 from kernelllm_jupyter.values import Problem, Translation
 
@@ -125,14 +125,16 @@ def _translate(arguments: argparse.Namespace) -> int:
         say(STARTER_HINT)
     if told := destination(request.model):
         say(told)
-    events = translate(
+    events = search(
         problem,
         get_engine(request.model),
         profile_for(request.model, target=request.target),
+        effort=request.effort,
         sampling=request.sampling,
         check=request.check_options,
     )
-    translation = _follow(events, echo=not arguments.json)
+    follow = _follow_several if request.effort.several else _follow
+    translation = follow(events, echo=not arguments.json)
     translation = _timed(translation, request)
     if arguments.json:
         print_json(translation.to_json())
@@ -140,7 +142,7 @@ def _translate(arguments: argparse.Namespace) -> int:
     return FAILED if failed or not translation.code else OK
 
 
-def _follow(events: Iterator[Event], *, echo: bool) -> Translation:
+def _follow(events: Iterator[SearchEvent], *, echo: bool) -> Translation:
     """Carry events to the terminal: code to standard output, the rest to standard error.
 
     A reply may turn out to hold its code in its last block: a file or a pipe gets it once it is
@@ -176,6 +178,29 @@ def _follow(events: Iterator[Event], *, echo: bool) -> Translation:
         # After an interrupt or a failure: what had come is kept.
         if echo and not streamed and written:
             print("".join(written), end="", flush=True)
+    raise AssertionError("a translation ends with Finished")
+
+
+def _follow_several(events: Iterator[SearchEvent], *, echo: bool) -> Translation:
+    """The same for candidates side by side: the chosen one's code comes whole, at the end."""
+    grid = Grid()
+    for event in events:
+        grid.take(event)
+        if isinstance(event, Loading):
+            say(f"[{event.progress.message}]")
+        elif isinstance(event, Noted):
+            say(f"[{event.message}]")
+        elif isinstance(event, Generated | Checked):
+            row = grid.rows[event.index]
+            say(f"[candidate {row.number}: {row.state}]")
+        elif isinstance(event, Finished):
+            translation = event.translation
+            say(table(grid_rows(grid.rows)))
+            if translation.verdict is not None:
+                say(verdict_text(translation.verdict, translation.code))
+            if echo:
+                print(translation.code, end="", flush=True)
+            return translation
     raise AssertionError("a translation ends with Finished")
 
 

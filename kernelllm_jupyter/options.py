@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kernelllm_jupyter.errors import UsageError
-from kernelllm_jupyter.values import TARGET_PATTERN, CheckOptions, Sampling
+from kernelllm_jupyter.values import TARGET_PATTERN, CheckOptions, Effort, Sampling
 
 __all__ = ["OPTIONS", "Option", "Request", "request_from"]
 
@@ -39,6 +39,26 @@ OPTIONS: tuple[Option, ...] = (
         metavar="NAME",
         help="Hugging Face id, local folder, 'starter', or URL#NAME of a model server "
         "(default: as configured, else starter)",
+    ),
+    _option(
+        "-k",
+        dest="k",
+        type=int,
+        metavar="N",
+        help="sample up to N candidates side by side and keep the best verified one (default: 1)",
+    ),
+    _option(
+        "--best",
+        choices=("first", "fastest"),
+        help="stop at the first verified candidate (the default), or time all that are verified "
+        "and keep the fastest, where a GPU is",
+    ),
+    _option(
+        "--repair",
+        type=int,
+        metavar="N",
+        help="up to N rounds of repair from the verdict where none is correct, and slips such as "
+        "a missing import mended (default: 0)",
     ),
     _option(
         "--check",
@@ -118,6 +138,7 @@ class Request:
     check: bool = True
     benchmark: bool = False
     sampling: Sampling = field(default_factory=Sampling)
+    effort: Effort = field(default_factory=Effort)
     inputs: str | None = None
     init: str | None = None
     class_name: str | None = None
@@ -155,11 +176,19 @@ def request_from(
         seed=chosen.get("seed"),
     )
     _check_sampling(sampling)
+    is_checked = chosen.get("check", True)
+    effort = _effort(chosen, given, is_checked)
+    if effort.k > 1 and sampling.temperature == 0:
+        raise UsageError(
+            "With --temperature 0 all candidates would be the same: with -k leave it out, or set "
+            "it above 0."
+        )
     request = Request(
         model=_unquoted(chosen.get("model") or "starter"),
-        check=chosen.get("check", True),
+        check=is_checked,
         benchmark=chosen.get("benchmark", False),
         sampling=sampling,
+        effort=effort,
         inputs=_unquoted(chosen.get("inputs")),
         init=_unquoted(chosen.get("init")),
         class_name=chosen.get("name"),
@@ -178,6 +207,20 @@ def request_from(
     if not request.into.isidentifier():
         raise UsageError(f"--into takes a Python name, not {request.into!r}.")
     return request
+
+
+def _effort(chosen: Mapping[str, Any], given: Mapping[str, Any], is_checked: bool) -> Effort:
+    effort = Effort(chosen.get("k", 1), chosen.get("repair", 0), chosen.get("best") or "first")
+    if effort.k < 1:
+        raise UsageError("-k takes a number of candidates of at least 1.")
+    if effort.repair < 0:
+        raise UsageError("--repair takes a number of rounds of at least 0.")
+    if is_checked:
+        return effort
+    for name in ("repair", "best"):
+        if given.get(name) not in (None, 0, "first"):
+            raise UsageError(f"--{name} goes by verdicts, and --no-check leaves them out.")
+    return Effort(effort.k)
 
 
 def _check_sampling(sampling: Sampling) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from kernelllm_jupyter.grid import Row, grid_html, grid_rows
 from kernelllm_jupyter.values import (
     Compilation,
     CompiledKernel,
@@ -59,7 +60,8 @@ class Report:
 
     ``code`` is the candidate that ``verdict`` and ``timing`` speak of; ``message`` says what is
     happening now, or what went wrong; ``note`` is worth knowing and stands at the end;
-    ``thought`` is the model's reasoning, which is shown folded.
+    ``thought`` is the model's reasoning, which is shown folded; ``rows`` are the candidates, where
+    there may be more than one.
     """
 
     stage: Stage
@@ -72,6 +74,7 @@ class Report:
     timing: Timing | None = None
     note: str = ""
     thought: str = ""
+    rows: tuple[Row, ...] = ()
 
 
 def headline(verdict: Verdict) -> str:
@@ -289,6 +292,8 @@ def report_text(report: Report) -> str:
         lines.append(verdict_text(report.verdict, report.code))
     if report.timing:
         lines.append(timing_text(report.timing))
+    if report.rows:
+        lines.append(table(grid_rows(report.rows)))
     if report.note:
         lines.append(report.note)
     return "\n".join(lines)
@@ -308,6 +313,8 @@ def report_html(report: Report) -> str:
         blocks.append(_verdict_html(report.verdict, report.code))
     if report.timing:
         blocks.append(_timing_html(report.timing))
+    if report.rows:
+        blocks.append(grid_html(report.rows))
     if report.note:
         blocks.append(f'<div class="kllm-note">{html.escape(report.note)}</div>')
     return f'<div class="kllm-report">{"".join(blocks)}</div>'

@@ -18,12 +18,12 @@ from typing import Any, TypeVar
 from kernelllm_jupyter.engines import Completion, Engine, LoadProgress
 from kernelllm_jupyter.errors import EngineError
 from kernelllm_jupyter.prompts import Profile, Reader
+from kernelllm_jupyter.repetition import RepetitionGuard
 from kernelllm_jupyter.values import (
     Candidate,
     CheckOptions,
     FinishReason,
     Problem,
-    Prompt,
     Sampling,
     Translation,
     Verdict,
@@ -40,6 +40,11 @@ __all__ = [
     "Thought",
     "Wrote",
     "check_events",
+    "generate_events",
+    "in_thread",
+    "load_events",
+    "run_check",
+    "start_warm_up",
     "translate",
 ]
 
@@ -57,11 +62,15 @@ class Loading:
 
 @dataclass(frozen=True)
 class Wrote:
-    """``code`` is the candidate's next piece; ``tokens`` and ``seconds`` count from the start."""
+    """``code`` is the candidate's next piece; ``tokens`` and ``seconds`` count from the start.
+
+    ``index``, here and below, is the candidate's place among several.
+    """
 
     code: str
     tokens: int
     seconds: float
+    index: int = 0
 
 
 @dataclass(frozen=True)
@@ -78,6 +87,7 @@ class Thought:
     text: str
     tokens: int
     seconds: float
+    index: int = 0
 
 
 @dataclass(frozen=True)
@@ -85,6 +95,7 @@ class Generated:
     """The candidate is complete."""
 
     candidate: Candidate
+    index: int = 0
 
 
 @dataclass(frozen=True)
@@ -92,11 +103,13 @@ class Checking:
     """What the check is doing now, in words."""
 
     message: str
+    index: int = 0
 
 
 @dataclass(frozen=True)
 class Checked:
     verdict: Verdict
+    index: int = 0
 
 
 @dataclass(frozen=True)
@@ -126,12 +139,13 @@ def translate(
     profile.prompt(problem)  # Refuses a module before anything is loaded for it.
     drawn = (sampling or Sampling()).over(profile.single)
     if check is not None:
-        _warm_up(check)
-    yield from _load(engine)
+        start_warm_up(check)
+    yield from load_events(engine)
     # Anew, since a checkpoint may bring its own template, and it may only now be on this machine.
     prompt = profile.prompt(problem)
     candidate: Candidate | None = None
-    for event in _generate(problem, prompt, engine, profile, drawn):
+    completion = engine.generate(prompt, drawn)
+    for event in generate_events(problem, completion, profile, engine.model):
         if isinstance(event, Generated):
             candidate = event.candidate
         yield event
@@ -145,21 +159,24 @@ def translate(
     yield Finished(Translation(problem, (candidate,), 0, (verdict,)))
 
 
-def _warm_up(check: CheckOptions) -> None:
+def start_warm_up(check: CheckOptions) -> None:
+    """Start what a check needs in the background, while the model writes."""
     from kernelllm_jupyter.verify.check import warm_up
 
     warm_up(check.device, check.target)
 
 
-def _load(engine: Engine) -> Iterator[Loading]:
+def load_events(engine: Engine) -> Iterator[Loading]:
+    """Make the model ready; raises ``EngineError`` where it never will be."""
+
     def load(report: Callable[[LoadProgress], None]) -> None:
         engine.load(report)
 
-    for step in _in_thread(load):
+    for step in in_thread(load):
         yield Loading(step)
 
 
-def _in_thread(work: Callable[[Callable[[T], None]], R]) -> Generator[T, None, R]:
+def in_thread(work: Callable[[Callable[[T], None]], R]) -> Generator[T, None, R]:
     """Run ``work`` in a thread, yield what it reports, return what it returns, raise its error.
 
     The main thread waits in slices: an interrupt reaches it at once while ``work`` blocks.
@@ -186,16 +203,19 @@ def _in_thread(work: Callable[[Callable[[T], None]], R]) -> Generator[T, None, R
         yield step
 
 
-def _generate(
-    problem: Problem, prompt: Prompt, engine: Engine, profile: Profile, sampling: Sampling
+def generate_events(
+    problem: Problem, completion: Completion, profile: Profile, model: str, index: int = 0
 ) -> Iterator[Thought | Wrote | Noted | Generated]:
+    """Read candidate ``index`` out of a reply as it comes; closing the generator cancels it.
+
+    A reply that repeats itself without end is stopped, and its code ends before the repetition.
+    """
     started = time.monotonic()
-    reading = _Reading(profile.reader(problem), started)
-    completion = engine.generate(prompt, sampling)
+    reading = _Reading(profile.reader(problem), started, index)
     try:
         for piece in completion:
             yield from reading.take(piece, completion)
-            if reading.reader.done:
+            if reading.reader.done or reading.repeated:
                 break
     finally:
         completion.close()
@@ -203,34 +223,52 @@ def _generate(
     for note in completion.notes:
         yield Noted(note)
     reader = reading.reader
-    joined = "".join(reading.code)
     yield Generated(
         Candidate(
-            code=joined if reader.whole is None else reader.whole,
+            code=reading.whole_code(),
             text="".join(reading.text),
-            model=engine.model,
-            finish=_finish(completion, reader.done),
+            model=model,
+            finish="repetition" if reading.repeated else _finish(completion, reader.done),
             tokens=completion.tokens,
             seconds=time.monotonic() - started,
             thought="".join(reader.thoughts).strip(),
             thinking=reader.thinking,
-        )
+            note=f"Stopped early: {reading.repeated}." if reading.repeated else "",
+        ),
+        index,
     )
 
 
 class _Reading:
     """One reply as it is read: what has come of it, and the events that this makes."""
 
-    def __init__(self, reader: Reader, started_s: float):
+    def __init__(self, reader: Reader, started_s: float, index: int):
         self.reader = reader
         self.text: list[str] = []
         self.code: list[str] = []
+        #: What the reply says again and again, in words.
+        self.repeated: str | None = None
+        self._in_code, self._in_text = RepetitionGuard(), RepetitionGuard(definitions=False)
         self._started_s = started_s
+        self._index = index
         self._told = 0
 
     def take(self, piece: str, completion: Completion) -> Iterator[Thought | Wrote]:
         self.text.append(piece)
-        yield from self._events(self.reader.feed(piece), completion)
+        code = self.reader.feed(piece)
+        yield from self._events(code, completion)
+        if self._in_code.feed(code) or self._in_text.feed(piece):
+            self.repeated = self._in_code.found or self._in_text.found
+
+    def whole_code(self) -> str:
+        """The candidate's code, once the reply is over."""
+        whole = self.reader.whole
+        code = "".join(self.code) if whole is None else whole
+        if self.repeated is None:
+            return code
+        guard = RepetitionGuard()
+        guard.feed(code)
+        return code[: guard.cut]
 
     def end(self, completion: Completion) -> Iterator[Thought | Wrote]:
         last = self.reader.flush()
@@ -242,11 +280,11 @@ class _Reading:
         new = "".join(self.reader.thoughts[self._told :])
         self._told = len(self.reader.thoughts)
         if new:
-            yield Thought(new, completion.tokens, seconds)
+            yield Thought(new, completion.tokens, seconds, self._index)
         if code:
             self.code.append(code)
         if code or not new:  # Also without text: the consumer shows that tokens come.
-            yield Wrote(code, completion.tokens, seconds)
+            yield Wrote(code, completion.tokens, seconds, self._index)
 
 
 def _finish(completion: Completion, code_complete: bool) -> FinishReason:
@@ -258,6 +296,31 @@ def _finish(completion: Completion, code_complete: bool) -> FinishReason:
     return completion.finish or "stop"
 
 
+def run_check(
+    problem: Problem,
+    code: str,
+    options: CheckOptions,
+    report: Callable[[str], None],
+    cancel: threading.Event,
+    memory_mb: int | None = None,
+) -> Verdict:
+    """Check ``code`` with these options; setting ``cancel`` ends it with ``CheckCancelled``."""
+    from kernelllm_jupyter.verify.check import check
+
+    return check(
+        problem,
+        code,
+        device=options.device,
+        timeout_s=options.timeout_s,
+        memory_mb=memory_mb,
+        seed=options.seed,
+        allow_tf32=options.allow_tf32,
+        compile_for=options.target,
+        progress=report,
+        cancel=cancel,
+    )
+
+
 def check_events(
     problem: Problem, code: str, options: CheckOptions
 ) -> Iterator[Checking | Checked]:
@@ -265,24 +328,12 @@ def check_events(
 
     Closing the generator cancels the check and ends its worker.
     """
-    from kernelllm_jupyter.verify.check import check
-
     cancel = threading.Event()
 
     def run(report: Callable[[str], None]) -> Verdict:
-        return check(
-            problem,
-            code,
-            device=options.device,
-            timeout_s=options.timeout_s,
-            seed=options.seed,
-            allow_tf32=options.allow_tf32,
-            compile_for=options.target,
-            progress=report,
-            cancel=cancel,
-        )
+        return run_check(problem, code, options, report, cancel)
 
-    steps = _in_thread(run)
+    steps = in_thread(run)
     try:
         while True:
             try:

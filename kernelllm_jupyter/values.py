@@ -29,7 +29,7 @@ DEFAULT_TARGET = "sm_90"
 #: How a GPU is named that code is compiled for: by compute capability or by AMD's gfx number.
 TARGET_PATTERN = r"sm_\d{2,3}|gfx\d{1,2}[0-9a-f]{2}"
 
-FinishReason = Literal["stop", "length", "cancelled", "failed"]
+FinishReason = Literal["stop", "length", "repetition", "cancelled", "failed"]
 
 __all__ = [
     "DEFAULT_TARGET",
@@ -38,6 +38,7 @@ __all__ = [
     "CheckOptions",
     "Compilation",
     "CompiledKernel",
+    "Effort",
     "Finding",
     "FinishReason",
     "Interval",
@@ -129,6 +130,25 @@ class CheckOptions:
     seed: int = 0
 
 
+@dataclass(frozen=True)
+class Effort:
+    """How much is done for one verified candidate.
+
+    ``k`` candidates at most are sampled side by side, and up to ``repair`` rounds follow in which
+    the failed ones are put right. ``best`` is ``first`` (the first verified one ends it all) or
+    ``fastest`` (all are sampled, and the verified ones timed, which takes a GPU).
+    """
+
+    k: int = 1
+    repair: int = 0
+    best: Literal["first", "fastest"] = "first"
+
+    @property
+    def several(self) -> bool:
+        """Whether there may be more than one candidate."""
+        return self.k > 1 or self.repair > 0
+
+
 def _finite(value: float | None) -> float | None:
     """JSON has no infinity and no NaN: what is neither is no figure there."""
     return value if value is not None and math.isfinite(value) else None
@@ -140,8 +160,12 @@ class Candidate:
 
     ``text`` is the model's whole reply, ``code`` what the profile took out of it, ``thought`` its
     reasoning before and between; ``thinking`` tells that the reply ended in the midst of that.
-    ``finish`` is ``cancelled`` where the user stopped it and ``failed`` where the engine did;
-    ``code`` then holds what had arrived.
+    ``finish`` is ``cancelled`` where the user stopped it or another candidate was verified first,
+    ``failed`` where the engine did, and ``repetition`` where it said the same again and again;
+    ``code`` then holds what had arrived, without the repetition. ``mends`` is what was put right
+    mechanically. ``duplicate_of`` and ``repair_of`` are places among the candidates: of one with
+    the same code, and of the failed one that this one was to mend. ``round`` counts repairs from
+    1; 0 is before any. ``note`` says in words why a candidate is not whole, or not checked.
     """
 
     code: str
@@ -152,6 +176,12 @@ class Candidate:
     seconds: float | None = None
     thought: str = field(default="", repr=False)
     thinking: bool = False
+    seed: int | None = None
+    mends: tuple[str, ...] = ()
+    duplicate_of: int | None = None
+    repair_of: int | None = None
+    round: int = 0
+    note: str = ""
 
     @property
     def no_code(self) -> str:
@@ -344,7 +374,11 @@ class Timing:
 
 @dataclass(frozen=True)
 class Translation:
-    """The result of one translation: the candidates in the order they came, and the chosen one."""
+    """The result of one translation: the candidates in the order they came, and the chosen one.
+
+    ``verdicts`` has one for each candidate, None where it was not checked, and ``timings`` those
+    that were made to find the fastest; ``timing`` is the chosen one's.
+    """
 
     problem: Problem
     candidates: tuple[Candidate, ...]
@@ -352,6 +386,7 @@ class Translation:
     verdicts: tuple[Verdict | None, ...]
     timing: Timing | None = None
     record: str | None = None
+    timings: tuple[Timing | None, ...] = ()
 
     @property
     def candidate(self) -> Candidate:
@@ -375,19 +410,29 @@ class Translation:
             "tokens": chosen.tokens,
             "seconds": chosen.seconds,
             "tokens_per_second": chosen.tokens_per_second,
-            "candidates": [
-                {
-                    "code": candidate.code,
-                    "finish": candidate.finish,
-                    "tokens": candidate.tokens,
-                    "seconds": candidate.seconds,
-                    "thought": candidate.thought or None,
-                    "no_code": candidate.no_code or None,
-                    "verdict": found.to_json() if found else None,
-                }
-                for candidate, found in zip(self.candidates, self.verdicts, strict=True)
-            ],
+            "chosen": self.chosen,
+            "candidates": [self._candidate_json(at) for at in range(len(self.candidates))],
             "verdict": verdict.to_json() if verdict else None,
             "timing": self.timing.to_json() if self.timing else None,
             "record": self.record,
+        }
+
+    def _candidate_json(self, at: int) -> dict[str, Any]:
+        candidate, verdict = self.candidates[at], self.verdicts[at]
+        timing = self.timings[at] if at < len(self.timings) else None
+        return {
+            "code": candidate.code,
+            "finish": candidate.finish,
+            "tokens": candidate.tokens,
+            "seconds": candidate.seconds,
+            "seed": candidate.seed,
+            "round": candidate.round,
+            "repair_of": candidate.repair_of,
+            "duplicate_of": candidate.duplicate_of,
+            "mends": list(candidate.mends),
+            "note": candidate.note,
+            "thought": candidate.thought or None,
+            "no_code": candidate.no_code or None,
+            "verdict": verdict.to_json() if verdict else None,
+            "timing": timing.to_json() if timing else None,
         }

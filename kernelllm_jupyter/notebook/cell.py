@@ -170,10 +170,10 @@ class FallbackCell:
         self._due = 0.0
 
     def write(self, text: str) -> None:
+        self._pieces.append(text)
         if not self._in_notebook:
             print(text, end="", flush=True)
             return
-        self._pieces.append(text)
         if time.monotonic() >= self._due:
             self._show("".join(self._pieces), "Generating …", opened=True)
             self._due = time.monotonic() + DISPLAY_INTERVAL_S
@@ -181,6 +181,8 @@ class FallbackCell:
     def finish(self, text: str, status: Status) -> None:
         if not self._in_notebook:
             print(flush=True)
+            if text != "".join(self._pieces):
+                print(text, flush=True)
         elif text or self._shown:
             self._show(text, f"{_FINISHED[status]}, also offered as the next cell", opened=False)
         if text and self._shell is not None:

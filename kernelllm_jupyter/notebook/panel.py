@@ -76,6 +76,7 @@ class WidgetPanel:
         self._box.add_class("kllm-panel")
         self._display: Any = None
         self._shown_at = 0.0
+        self._states: list[str] = []
 
     def open(self, report: Report) -> None:
         from IPython.display import display
@@ -87,9 +88,11 @@ class WidgetPanel:
 
     def show(self, report: Report) -> None:
         now = time.monotonic()
-        if report.stage == "generating" and now - self._shown_at < UPDATE_INTERVAL_S:
+        states = [row.state for row in report.rows]
+        is_progress = report.stage == "generating" and states == self._states
+        if is_progress and now - self._shown_at < UPDATE_INTERVAL_S:
             return
-        self._shown_at = now
+        self._shown_at, self._states = now, states
         self._render(report)
 
     def settle(self, report: Report) -> None:

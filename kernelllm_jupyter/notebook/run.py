@@ -15,24 +15,25 @@ from typing import Any
 from kernelllm_jupyter.address import destination
 from kernelllm_jupyter.engines import get_engine
 from kernelllm_jupyter.errors import KernelLLMError, UsageError
+from kernelllm_jupyter.grid import Row
 from kernelllm_jupyter.notebook import cell as cells
 from kernelllm_jupyter.notebook.panel import PrintedPanel, View, WidgetPanel
 from kernelllm_jupyter.notebook.recheck import Recheck
+from kernelllm_jupyter.notebook.several import Several
 from kernelllm_jupyter.options import STARTER_HINT, Request
 from kernelllm_jupyter.problem import needs_live_values, parse_problem
 from kernelllm_jupyter.prompts import profile_for
 from kernelllm_jupyter.report import Report, headline
+from kernelllm_jupyter.search import SearchEvent, search
 from kernelllm_jupyter.translate import (
     Checked,
     Checking,
-    Event,
     Finished,
     Generated,
     Loading,
     Noted,
     Thought,
     Wrote,
-    translate,
 )
 from kernelllm_jupyter.values import Problem, Translation
 
@@ -61,8 +62,13 @@ def translate_in_notebook(shell: Any, request: Request, source: str) -> Translat
     profile.prompt(problem)  # A module that is refused gets a message and no panel.
     engine = get_engine(request.model, idle_s=request.idle_s)
     run = _Run(shell, request, problem)
-    events = translate(
-        problem, engine, profile, sampling=request.sampling, check=request.check_options
+    events = search(
+        problem,
+        engine,
+        profile,
+        effort=request.effort,
+        sampling=request.sampling,
+        check=request.check_options,
     )
     try:
         # Closed here and now after an interrupt: that is what cancels engine and worker.
@@ -93,6 +99,7 @@ class _Run:
         self._text: list[str] = []
         self._translation: Translation | None = None
         self._request = request
+        self._several = Several(request.effort) if request.effort.several else None
         note = STARTER_HINT if request.model == "starter" else destination(request.model)
         self._report = Report("loading", request.model, "Starting …", note=note)
         self._view: View
@@ -106,9 +113,20 @@ class _Run:
             self._recheck = None
         self._view.open(self._report)
 
-    def take(self, event: Event) -> None:
+    def take(self, event: SearchEvent) -> None:
         if isinstance(event, Loading):
             self._show(message=event.progress.message)
+        elif isinstance(event, Finished):
+            self._translation = event.translation
+            if self._several:
+                self._several.take(event)
+                self._keep(event.translation)
+        elif isinstance(event, Noted):
+            self._show(note=f"{self._report.note} {event.message}".strip())
+        elif self._several:
+            if isinstance(event, Wrote) and self._several.streams(event):
+                self._write(event.code)
+            self._show(**self._several.take(event))
         elif isinstance(event, Thought):
             self._show(
                 stage="generating",
@@ -125,33 +143,45 @@ class _Run:
                 tokens=event.tokens,
                 seconds=event.seconds,
             )
-        elif isinstance(event, Noted):
-            self._show(note=f"{self._report.note} {event.message}".strip())
         elif isinstance(event, Generated):
             candidate = event.candidate
             self._finish_cell(candidate.code, "complete")
+            note = " ".join(part for part in (candidate.note, self._report.note) if part)
             self._show(
                 stage="done",
                 message="",
                 code=candidate.code,
                 tokens=candidate.tokens,
                 thought=candidate.thought,
+                note=note,
             )
         elif isinstance(event, Checking):
             self._show(stage="checking", message=event.message)
         elif isinstance(event, Checked):
             self._show(verdict=event.verdict)
-        elif isinstance(event, Finished):
-            self._translation = event.translation
+
+    def _keep(self, made: Translation) -> None:
+        """Put the chosen one of several into the cell, in place of the one that streamed."""
+        if made.code:
+            self._opened_cell()
+        self._finish_cell(made.code, "complete")
+        self._report = replace(
+            self._report,
+            code=made.code,
+            verdict=made.verdict,
+            thought=made.candidate.thought,
+        )
 
     def _write(self, code: str) -> None:
-        if not code:
-            return
-        self._text.append(code)
+        if code:
+            self._text.append(code)
+            self._opened_cell().write(code)
+
+    def _opened_cell(self) -> cells.GeneratedCell:
         if self._cell is None:
             front = self._front
             self._cell = cells.CellStream(front) if front else cells.FallbackCell()
-        self._cell.write(code)
+        return self._cell
 
     def end(self) -> Translation:
         translation = self._translation
@@ -159,10 +189,12 @@ class _Run:
         if self._request.benchmark:
             translation = self._time(translation)
         message = "" if translation.verdict else "Not checked"
+        if self._several:
+            message = self._several.outcome(translation)
         if translation.candidate.no_code:
             written = f"{self._request.into}.candidate.text has what the model wrote"
             message = f"{translation.candidate.no_code} {written}"
-        self._settle(stage="done", message=message)
+        self._settle(stage="done", message=message, rows=self._stopped_rows())
         return translation
 
     def _time(self, translation: Translation) -> Translation:
@@ -175,19 +207,26 @@ class _Run:
 
     def stop(self) -> str:
         """Keep what there is after an interrupt; returns what to tell the user."""
-        if self._report.code:
+        verified = self._several.verified if self._several else None
+        if verified is not None:
+            message = "Stopped; a verified candidate was there and is in the cell below."
+            self._text = [verified.code]
+        elif self._report.code:
             message = "The check was stopped; the code stays in the cell below."
         elif self._text:
             message = "Stopped; the text so far stays in the cell below."
         else:
             message = "Stopped before any text had arrived."
         self._keep_text("stopped")
-        self._settle(stage="stopped", message=message)
+        self._settle(stage="stopped", message=message, rows=self._stopped_rows())
         return message
 
     def fail(self, error: KernelLLMError) -> None:
         self._keep_text("failed")
-        self._settle(stage="failed", message=str(error))
+        self._settle(stage="failed", message=str(error), rows=self._stopped_rows())
+
+    def _stopped_rows(self) -> tuple[Row, ...]:
+        return self._several.stop() if self._several else ()
 
     def _keep_text(self, status: cells.Status) -> None:
         text = "".join(self._text)

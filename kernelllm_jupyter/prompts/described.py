@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from kernelllm_jupyter.extract import CodeReader
+from kernelllm_jupyter.feedback import feedback
 from kernelllm_jupyter.prompts.families import Family, filled
 from kernelllm_jupyter.prompts.kernelllm import EXAMPLE
 from kernelllm_jupyter.prompts.protocol import Reader
 from kernelllm_jupyter.reply import ReplyReader
-from kernelllm_jupyter.values import Message, Problem, Prompt, Sampling
+from kernelllm_jupyter.values import Candidate, Message, Problem, Prompt, Sampling, Verdict
 
 __all__ = ["DescribedProfile"]
+
+AGAIN = "Put it right, and answer with the complete Python module in one code block."
+#: Of a reply without code; what it said instead is seldom worth more of the context.
+TALK_CHARACTERS = 2000
 
 
 class DescribedProfile:
@@ -55,6 +60,18 @@ class DescribedProfile:
             begins_inside=family.reasons and self._served,
             stop=family.stop,
         )
+
+    def repair_prompt(
+        self, problem: Problem, candidate: Candidate, verdict: Verdict | None
+    ) -> Prompt | None:
+        """The chat so far, with what the check found as the next turn; None for raw text."""
+        asked = self.prompt(problem)
+        if isinstance(asked, str):
+            return None
+        code = candidate.code.strip("\n")
+        said = f"```python\n{code}\n```" if code else candidate.text[:TALK_CHARACTERS] or "…"
+        told = f"{feedback(candidate, verdict)}\n\n{AGAIN}"
+        return (*asked, Message("assistant", said), Message("user", told))
 
     def _filled(self, template: str, problem: Problem) -> str:
         hardware = self._hardware() if "{hardware}" in template else ""

@@ -16,7 +16,7 @@ from pathlib import Path
 from kernelllm_jupyter.extract import CodeReader
 from kernelllm_jupyter.prompts.checkpoints import checkpoint_folder
 from kernelllm_jupyter.prompts.protocol import Reader
-from kernelllm_jupyter.values import Problem, Sampling
+from kernelllm_jupyter.values import Candidate, Problem, Sampling, Verdict
 
 __all__ = ["EXAMPLE", "KernelLLMProfile", "carries_template"]
 
@@ -134,6 +134,11 @@ class KernelLLMProfile:
 
     def reader(self, problem: Problem) -> Reader:
         return CodeReader()
+
+    def repair_prompt(
+        self, problem: Problem, candidate: Candidate, verdict: Verdict | None
+    ) -> str | None:
+        return None  # It was trained on one instruction, and answers nothing else.
 
 
 def carries_template(folder: Path) -> bool:

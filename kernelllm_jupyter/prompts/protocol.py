@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from kernelllm_jupyter.values import Problem, Prompt, Sampling
+from kernelllm_jupyter.values import Candidate, Problem, Prompt, Sampling, Verdict
 
 __all__ = ["Profile", "Reader"]
 
@@ -56,3 +56,11 @@ class Profile(Protocol):
         """Text without a BOS token, or turns; raises ``UnsupportedModule`` where there is none."""
 
     def reader(self, problem: Problem) -> Reader: ...
+
+    def repair_prompt(
+        self, problem: Problem, candidate: Candidate, verdict: Verdict | None
+    ) -> Prompt | None:
+        """The prompt that asks for a failed candidate put right, its verdict explained.
+
+        None for a family that knows one form of prompt only: then another sample is drawn.
+        """

@@ -20,7 +20,7 @@ from kernelllm_jupyter.starter.naming import names_for
 from kernelllm_jupyter.starter.reader import AnswerReader
 from kernelllm_jupyter.starter.skeleton import class_head, module_head
 from kernelllm_jupyter.starter.trace import trace
-from kernelllm_jupyter.values import Problem, Sampling
+from kernelllm_jupyter.values import Candidate, Problem, Sampling, Verdict
 
 __all__ = ["CHECKPOINT", "StarterProfile"]
 
@@ -48,3 +48,8 @@ class StarterProfile:
             functools.partial(module_head, traced, names, problem.source),
             functools.partial(class_head, traced, names, problem.source),
         )
+
+    def repair_prompt(
+        self, problem: Problem, candidate: Candidate, verdict: Verdict | None
+    ) -> str | None:
+        return None  # It reads modules only, and no words.

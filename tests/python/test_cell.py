@@ -225,6 +225,17 @@ def test_a_fallback_without_text_shows_and_offers_nothing(session: JupyterSessio
     assert ran.bundles == []
 
 
+def test_in_a_terminal_another_text_than_the_one_that_streamed_is_printed_whole() -> None:
+    code = """
+from kernelllm_jupyter.notebook.cell import FallbackCell
+cell = FallbackCell()
+cell.write("a = 1\\n")
+cell.finish("b = 2\\n", "complete")
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout == "a = 1\n\nb = 2\n\n"
+
+
 def test_in_a_terminal_the_code_is_printed_and_offered_as_the_next_input() -> None:
     code = """
 from kernelllm_jupyter.notebook.cell import FallbackCell

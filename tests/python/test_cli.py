@@ -116,6 +116,8 @@ def test_check_speaks_words_without_json(files: Path) -> None:
         ("frobnicate",),
         ("translate", "missing.py"),
         ("translate", "reference.py", "--temperature", "-2"),
+        ("translate", "reference.py", "-k", "none"),
+        ("translate", "reference.py", "--best", "slowest"),
     ],
 )
 def test_wrong_use_has_its_own_exit_status(files: Path, arguments: tuple[str, ...]) -> None:
@@ -164,6 +166,31 @@ def test_translate_json_keeps_the_contract(files: Path) -> None:
     unchecked = kernelllm("translate", "-", "--json", "--no-check", input=_text(files), cwd=files)
     assert json.loads(unchecked.stdout)["verdict"] is None
     assert unchecked.returncode == 0
+
+
+def test_translate_takes_the_best_of_several(files: Path) -> None:
+    options = ("-k", "4", "--seed", "2", "--repair", "1")
+    ran = kernelllm("translate", "reference.py", *options, "--json", cwd=files)
+    assert ran.returncode == 0, ran.stderr
+    made = json.loads(ran.stdout)
+    Draft202012Validator(SCHEMA).validate(made)
+    assert len(made["candidates"]) == 4
+    chosen = made["candidates"][made["chosen"]]
+    assert chosen["code"] == made["code"]
+    assert chosen["verdict"]["verdict"] == "correct"
+    assert len({candidate["seed"] for candidate in made["candidates"]}) == 4
+    spoken = kernelllm("translate", "reference.py", *options, cwd=files)
+    compile(spoken.stdout, "candidate.py", "exec")
+    assert spoken.stdout.count("class ModelNew") == 1, "the kept one's code, and no other"
+    assert "candidate 2" in spoken.stderr
+    assert "(kept)" in spoken.stderr
+
+
+def test_failing_candidates_are_an_exit_status_of_1(files: Path) -> None:
+    hot = ("-k", "2", "--temperature", "60", "--max-new-tokens", "60", "--seed", "1")
+    ran = kernelllm("translate", "reference.py", *hot, "--json", cwd=files)
+    assert ran.returncode == 1
+    assert json.loads(ran.stdout)["verdict"]["verdict"] != "correct"
 
 
 def _text(files: Path) -> str:

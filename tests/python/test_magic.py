@@ -70,6 +70,10 @@ def test_code_streams_into_the_cell_of_a_front_end_that_can(
         ("%%kernelllm --frobnicate\nx = 1\n", "unrecognized arguments: --frobnicate"),
         ("%%kernelllm --temperature -1\nx = 1\n", "--temperature"),
         ("%%kernelllm --into 3x\nx = 1\n", "--into"),
+        ("%%kernelllm -k 0\nx = 1\n", "-k"),
+        ("%%kernelllm --repair -1\nx = 1\n", "--repair"),
+        ("%%kernelllm --repair 1 --no-check\nx = 1\n", "--no-check"),
+        ("%%kernelllm -k 3 --temperature 0\nx = 1\n", "would be the same"),
         ("%kernelllm frobnicate", "invalid choice"),
     ],
 )
@@ -146,6 +150,48 @@ def test_strict_raises_where_the_verdict_is_not_correct(
     ran = translate(session, small_module, "--strict --no-check")
     assert ran.failed
     assert "Not checked" in ran.error
+
+
+def test_the_best_of_several_is_in_the_cell_once(
+    session: JupyterSession, small_module: str
+) -> None:
+    ran = translate(session, small_module, "-k 4 --seed 3", metadata=MARKER)
+    assert not ran.failed, ran.error
+    assert verdict_of(session) == "correct"
+    assert len(ran.stream_opened) == 1
+    *pieces, last = ran.streamed
+    assert all("done" not in piece for piece in pieces)
+    assert (last["done"], last["status"]) == (True, "complete")
+    assert last["text"] == session.value("_kernelllm.code")
+    assert ran.next_inputs == []
+    assert session.value("len(_kernelllm.candidates)") == 4
+
+
+def test_the_grid_of_candidates_stays_in_the_static_form(
+    session: JupyterSession, small_module: str
+) -> None:
+    ran = translate(session, small_module, "-k 3 --no-check --temperature 2 --seed 5")
+    assert not ran.failed, ran.error
+    final = [b for b in ran.bundles if "application/vnd.kernelllm.panel+json" in b][-1]
+    assert "3 candidates" in final["text/html"]
+    assert '<th scope="row">3</th>' in final["text/html"]
+    assert "<summary>How candidate" in final["text/html"], "the others, as differences"
+    assert "(kept)" in final["text/plain"]
+    [code] = ran.next_inputs
+    assert code == session.value("_kernelllm.code")
+
+
+def test_what_none_of_several_gets_right_is_shown_as_failed(
+    session: JupyterSession, small_module: str
+) -> None:
+    options = "-k 3 --repair 1 --temperature 60 --max-new-tokens 80 --seed 1"
+    ran = translate(session, small_module, options)
+    assert not ran.failed, ran.error
+    assert verdict_of(session) != "correct"
+    final = [b for b in ran.bundles if "application/vnd.kernelllm.panel+json" in b][-1]
+    assert "None of the 6 candidates is correct" in final["text/plain"]
+    assert "kept as failed" in final["text/html"]
+    assert translate(session, small_module, f"{options} --strict").failed
 
 
 def test_it_works_inside_a_loop(session: JupyterSession, small_module: str) -> None:
