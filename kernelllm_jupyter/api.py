@@ -20,19 +20,26 @@ __all__ = ["KernelLLM", "benchmark", "check"]
 class KernelLLM:
     """A model that writes Triton.
 
-    ``model`` is a Hugging Face id, a local folder, or ``starter`` (bundled, for a CPU). The model
-    is loaded on first use, in a process of its own that all of the user's sessions share.
+    ``model`` is a Hugging Face id, a local folder or GGUF file, ``starter`` (bundled, for a CPU),
+    or a server's model as ``URL#NAME``. It is loaded on first use, in a process of its own that all
+    of the user's sessions share; ``quantization`` (``8bit``, ``4bit``) fits it on a smaller GPU.
 
     Every method raises :class:`~kernelllm_jupyter.errors.EngineError` where the model cannot be
     loaded or fails.
     """
 
-    def __init__(self, model: str = "starter", *, device: str | None = None):
+    def __init__(
+        self,
+        model: str = "starter",
+        *,
+        device: str | None = None,
+        quantization: str | None = None,
+    ):
         from kernelllm_jupyter.engines import get_engine
         from kernelllm_jupyter.prompts import profile_for
 
         self.model = model
-        self._engine = get_engine(model, device=device)
+        self._engine = get_engine(model, device=device, quantization=quantization)
         self._profile = profile_for(model)
 
     def generate_triton(

@@ -127,7 +127,7 @@ def _translate(arguments: argparse.Namespace) -> int:
         say(told)
     events = search(
         problem,
-        get_engine(request.model),
+        get_engine(request.model, quantization=request.quantization),
         profile_for(request.model, target=request.target),
         effort=request.effort,
         sampling=request.sampling,

@@ -86,6 +86,11 @@ OPTIONS: tuple[Option, ...] = (
     ),
     _option("--seed", type=int, metavar="N", help="makes sampling repeatable"),
     _option(
+        "--quantization",
+        choices=("none", "8bit", "4bit"),
+        help="load the model's weights in fewer bits, to fit on a smaller GPU (default: none)",
+    ),
+    _option(
         "--inputs",
         metavar="EXPR",
         help="forward()'s arguments: an expression, or names of live tensors "
@@ -150,6 +155,7 @@ class Request:
     into: str = "_kernelllm"
     #: After how many seconds without use the model's process ends; None leaves it as it is.
     idle_s: float | None = None
+    quantization: str = "none"
 
     @property
     def check_options(self) -> CheckOptions | None:
@@ -199,6 +205,7 @@ def request_from(
         strict=chosen.get("strict", False),
         into=chosen.get("into") or "_kernelllm",
         idle_s=chosen.get("idle_s"),
+        quantization=chosen.get("quantization") or "none",
     )
     if request.timeout_s <= 0:
         raise UsageError("--timeout takes a number of seconds greater than 0.")

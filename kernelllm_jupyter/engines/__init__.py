@@ -81,8 +81,8 @@ def get_engine(model: str, **options: Any) -> Engine:
     """The engine for ``model``, the same object for the same arguments.
 
     ``options`` are those of :class:`~kernelllm_jupyter.engines.local.LocalEngine`: ``device``,
-    ``dtype``, ``idle_s``, ``runtime_dir``. A server (``URL#name``) has none of them to choose, and
-    is not told. Nothing is started or sent before the engine is used.
+    ``dtype``, ``quantization``, ``idle_s``, ``runtime_dir``. A server (``URL#name``) chooses for
+    itself and is not told. Nothing is started or sent before the engine is used.
     """
     from kernelllm_jupyter.address import server_address
 

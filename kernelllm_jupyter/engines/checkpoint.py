@@ -30,7 +30,7 @@ NETWORK_TIMEOUT_S = 10.0
 
 def is_folder_name(model: str) -> bool:
     """Whether ``model`` names a place in the file system and not a Hugging Face id."""
-    if Path(model).expanduser().is_dir():
+    if Path(model).expanduser().is_dir() or model.endswith(".gguf"):
         return True
     return (
         model.startswith(("/", "./", "../", "~", ".\\"))
@@ -40,7 +40,13 @@ def is_folder_name(model: str) -> bool:
 
 
 def check_folder(folder: Path) -> None:
-    """Raise where ``folder`` lacks what a checkpoint needs, naming what is missing."""
+    """Raise where ``folder`` lacks what a checkpoint needs, naming what is missing.
+
+    It may be a GGUF file, which is all in one.
+    """
+    if folder.suffix == ".gguf":
+        _check_gguf(folder)
+        return
     if not folder.is_dir():
         raise ModelNotFound(
             f"There is no folder {folder}. Name a folder with a checkpoint (config.json, "
@@ -57,6 +63,19 @@ def check_folder(folder: Path) -> None:
             f"The checkpoint in {folder} has no tokenizer ({', '.join(TOKENIZERS)}): copy the "
             "tokenizer's files there, or save it with tokenizer.save_pretrained()."
         )
+
+
+def _check_gguf(file: Path) -> None:
+    try:
+        with open(file, "rb") as opened:
+            mark = opened.read(4)
+    except OSError as error:
+        raise ModelNotFound(
+            f"There is no file {file} ({error.strerror}). Name a GGUF file, a folder with a "
+            "checkpoint, a Hugging Face id, or 'starter'."
+        ) from error
+    if mark != b"GGUF":
+        raise CheckpointError(f"{file} is no GGUF file: it does not begin as one.")
 
 
 def _check_weights(folder: Path) -> None:
@@ -169,7 +188,8 @@ def _listing(model: str) -> dict[str, int | None]:
     if not any(name.endswith(".safetensors") for name in files):
         raise CheckpointError(
             f"{model} has no safetensors weights, and others are not loaded: pickled ones can run "
-            "code, GGUF needs another engine. Name a repository with *.safetensors."
+            "code, GGUF files are loaded from this machine only. Name a repository with "
+            "*.safetensors."
         )
     return files
 

@@ -30,12 +30,13 @@ class ModelHost:
     ``path`` is a folder or a Hugging Face id, ``name`` what the user calls it.
     """
 
-    def __init__(self, name: str, path: str, device: str, dtype: str):
+    def __init__(self, name: str, path: str, device: str, dtype: str, quantization: str = "none"):
         self.name = name
         self.batcher: Batcher[Reply] = Batcher(self._decode)
         self._path = path
         self._device = device
         self._dtype = dtype
+        self._quantization = quantization
         self._started = time.time()
         self._changed = threading.Condition()
         self._steps: list[LoadProgress] = []
@@ -72,7 +73,13 @@ class ModelHost:
         from kernelllm_jupyter.engines.loading import load_checkpoint
 
         self._report(LoadProgress("load", f"Loading {self.name}"))
-        loaded = load_checkpoint(folder, self._device, self._dtype)
+        loaded = load_checkpoint(
+            folder,
+            self._device,
+            self._dtype,
+            self._quantization,
+            lambda need: self._report(LoadProgress("load", f"{self.name} {need}")),
+        )
         warm_up(loaded)
         return loaded
 
@@ -140,6 +147,7 @@ class ModelHost:
             "pid": os.getpid(),
             "device": loaded.device if loaded else self._device,
             "dtype": loaded.dtype if loaded else self._dtype,
+            "quantization": self._quantization,
             "parameters": loaded.parameters if loaded else None,
             "memory_bytes": int(loaded.model.get_memory_footprint()) if loaded else None,
             "streams": self.batcher.busy,

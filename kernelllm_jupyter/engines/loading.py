@@ -19,6 +19,13 @@ from transformers.utils.logging import disable_progress_bar
 
 from kernelllm_jupyter.engines.chat import ChatTemplate, opened_thought
 from kernelllm_jupyter.engines.detokenize import Detokenizer, detokenizers
+from kernelllm_jupyter.engines.memory import available_bytes, memory_need, refuse_if_too_large
+from kernelllm_jupyter.engines.quantization import (
+    check_quantization,
+    quantized,
+    source_of,
+    unpacking,
+)
 from kernelllm_jupyter.errors import CheckpointError, EngineError
 from kernelllm_jupyter.values import Prompt
 
@@ -67,6 +74,7 @@ class LoadedModel:
     dtype: str
     parameters: int
     chat: ChatTemplate
+    quantization: str = "none"
     bos_id: int | None = field(default=None)
 
     def encoded(self, prompt: Prompt) -> tuple[list[int], str]:
@@ -88,8 +96,17 @@ class LoadedModel:
         return ([] if self.bos_id is None else [self.bos_id]) + self.encode(text)
 
 
-def load_checkpoint(folder: Path, device: str, dtype: str) -> LoadedModel:
-    """Load from ``folder``; ``device`` and ``dtype`` may be ``auto``.
+def load_checkpoint(
+    folder: Path,
+    device: str,
+    dtype: str,
+    quantization: str = "none",
+    tell: Callable[[str], None] = lambda _: None,
+) -> LoadedModel:
+    """Load from ``folder`` (or a GGUF file); ``device`` and ``dtype`` may be ``auto``.
+
+    ``quantization`` is ``none``, ``8bit`` or ``4bit``. ``tell`` is told what memory the model will
+    need, before it is read.
 
     Raises ``CheckpointError`` where the files cannot be used, ``EngineError`` where the device
     cannot hold or run them.
@@ -97,8 +114,9 @@ def load_checkpoint(folder: Path, device: str, dtype: str) -> LoadedModel:
     disable_progress_bar()  # The log is for what went wrong.
     chosen = _device(device)
     precision = _dtype(dtype, chosen)
+    check_quantization(quantization, folder)
     tokenizer = _tokenizer(folder)
-    model = _model(folder, chosen, precision)
+    model = _model(folder, chosen, precision, quantization, tell)
     parameters = sum(weight.numel() for weight in model.parameters())
     if chosen.type == "cpu" and "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(1 if parameters < ONE_THREAD_PARAMETERS else _cores())
@@ -115,6 +133,7 @@ def load_checkpoint(folder: Path, device: str, dtype: str) -> LoadedModel:
         context=_context(model.config),
         device=str(chosen),
         dtype=str(precision).removeprefix("torch."),
+        quantization=quantization,
         parameters=parameters,
         chat=ChatTemplate(tokenizer),
         bos_id=tokenizer.bos_token_id,
@@ -159,7 +178,9 @@ def _cores() -> int:
 
 def _tokenizer(folder: Path) -> Any:
     try:
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        return AutoTokenizer.from_pretrained(
+            **source_of(folder), local_files_only=True, trust_remote_code=False
+        )
     except Exception as error:
         raise CheckpointError(
             f"The tokenizer in {folder} cannot be loaded: {_first_line(error)} "
@@ -185,68 +206,49 @@ def _encoder(tokenizer: Any) -> Callable[[str], list[int]]:
     return lambda text: list(own.encode(text, add_special_tokens=False).ids)
 
 
-def _model(folder: Path, device: torch.device, dtype: torch.dtype) -> Any:
+def _model(
+    path: Path,
+    device: torch.device,
+    dtype: torch.dtype,
+    quantization: str,
+    tell: Callable[[str], None],
+) -> Any:
     try:
-        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        if device.type == "cpu":
-            _refuse_too_large(folder, config, dtype)
-        model = AutoModelForCausalLM.from_pretrained(
-            folder,
-            config=config,
-            dtype=dtype,
-            use_safetensors=True,
-            local_files_only=True,
-            trust_remote_code=False,
-        )
+        safe = {**source_of(path), "local_files_only": True, "trust_remote_code": False}
+        config = AutoConfig.from_pretrained(**safe)
+        form = str(dtype).removeprefix("torch.")
+        need = memory_need(path, config.get_text_config(), dtype.itemsize, form, quantization)
+        tell(f"needs {need.words()}")
+        refuse_if_too_large(need, path, f"on {device}", _available(device))
+        packed = quantized(quantization, device, dtype)
+        how = {**safe, **unpacking(path), **packed}
+        model = AutoModelForCausalLM.from_pretrained(**how, config=config, dtype=dtype)
     except EngineError:
         raise
+    except torch.OutOfMemoryError as error:
+        raise EngineError(f"The model does not fit on {device}: {_first_line(error)}") from error
     except Exception as error:
         raise CheckpointError(
-            f"The checkpoint in {folder} cannot be loaded: {_first_line(error)} It must be a "
+            f"The checkpoint in {path} cannot be loaded: {_first_line(error)} It must be a "
             "causal language model that transformers knows, with intact safetensors weights."
         ) from error
+    if packed:
+        return model.eval()
     try:
         return model.to(device).eval()
     except torch.OutOfMemoryError as error:
         weights = sum(weight.numel() * weight.element_size() for weight in model.parameters())
         raise EngineError(
             f"The model's weights ({weights / 2**30:.1f} GiB in {dtype}) do not fit on {device}: "
-            f"{_first_line(error)} Free the GPU, use another one (CUDA_VISIBLE_DEVICES), or a "
-            "smaller model."
+            f"{_first_line(error)} Free the GPU, use another one (CUDA_VISIBLE_DEVICES), load it "
+            "in fewer bits (--quantization), or use a smaller model."
         ) from error
 
 
-def _refuse_too_large(folder: Path, config: Any, dtype: torch.dtype) -> None:
-    """Raise where the weights cannot fit in memory: else the system ends some process for it.
-
-    That process may well be the user's notebook.
-    """
-    stored = getattr(config, "dtype", None) or getattr(config, "torch_dtype", None)
-    available = _available_bytes()
-    if not isinstance(stored, torch.dtype) or available is None:
-        return
-    on_disk = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
-    needed = on_disk * dtype.itemsize / stored.itemsize
-    if needed > available:
-        raise EngineError(
-            f"The model in {folder} needs {needed / 2**30:.0f} GiB of memory in {dtype}, and "
-            f"{available / 2**30:.0f} GiB are available. Load it on a machine with a GPU, or use "
-            "-m starter, which is made for a CPU."
-        )
-
-
-def _available_bytes() -> int | None:
-    """Memory that can be had without swapping, where the platform tells (Linux)."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        found = {name: int(rest.split()[0]) for name, rest in (line.split(":") for line in lines)}
-        available = found["MemAvailable"] * 1024
-    except (OSError, ValueError, KeyError):
-        return None
-    try:  # A container may be allowed less than the machine has.
-        return min(available, int(Path("/sys/fs/cgroup/memory.max").read_text()))
-    except (OSError, ValueError):
-        return available
+def _available(device: torch.device) -> int | None:
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return available_bytes() if device.type == "cpu" else None
 
 
 def _context(config: Any) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
+import stat
 import threading
 import time
 from collections.abc import Iterator
@@ -30,9 +31,10 @@ from kernelllm_jupyter.engines.lifecycle import (
     stop,
     stop_all,
 )
+from kernelllm_jupyter.engines.memory import QUANTIZATIONS
 from kernelllm_jupyter.engines.runtime import ServerFiles, log_tail, server_files
 from kernelllm_jupyter.engines.wire import Channel, ChannelClosed, Message, error_from
-from kernelllm_jupyter.errors import EngineDied, EngineError
+from kernelllm_jupyter.errors import EngineDied, EngineError, UsageError
 from kernelllm_jupyter.prompts import resolve_model
 from kernelllm_jupyter.values import FinishReason, Prompt, Sampling
 
@@ -47,10 +49,11 @@ SLICE_S = 0.5
 
 
 class LocalEngine:
-    """An engine for a Hugging Face id, a local folder, or ``starter``.
+    """An engine for a Hugging Face id, a local folder or GGUF file, or ``starter``.
 
     ``device`` is ``cpu``, ``cuda`` or ``cuda:N`` (default: a GPU where there is one), ``dtype``
     ``bfloat16``, ``float16`` or ``float32`` (default: half precision on a GPU, float32 on a CPU).
+    ``quantization`` is ``none``, ``8bit`` or ``4bit``: weights that fit on a smaller card.
     ``idle_s`` is how long the process stays when nobody uses it; the last engine to say so decides.
     Making an engine starts nothing.
     """
@@ -61,12 +64,17 @@ class LocalEngine:
         *,
         device: str | None = None,
         dtype: str | None = None,
+        quantization: str | None = None,
         idle_s: float | None = None,
         runtime_dir: Path | None = None,
     ):
         self.model = model
         self._device = device or "auto"
         self._dtype = dtype or "auto"
+        self._quantization = quantization or "none"
+        if self._quantization not in QUANTIZATIONS:
+            names = ", ".join(QUANTIZATIONS)
+            raise UsageError(f"There is no quantization {quantization!r}: use one of {names}.")
         self._idle_s = idle_s
         self._runtime_dir = runtime_dir
         self._children: dict[int | None, Child] = {}
@@ -188,7 +196,10 @@ class LocalEngine:
     def _files(self) -> ServerFiles:
         path = self._path()
         gpus = "" if self._device == "cpu" else os.environ.get("CUDA_VISIBLE_DEVICES", "")
-        return server_files(self._runtime_dir, path, _stamp(path), self._device, self._dtype, gpus)
+        packed = () if self._quantization == "none" else (self._quantization,)
+        return server_files(
+            self._runtime_dir, path, _stamp(path), self._device, self._dtype, gpus, *packed
+        )
 
     def _path(self) -> str:
         """The checkpoint's folder, absolute, or its Hugging Face id."""
@@ -216,6 +227,7 @@ class LocalEngine:
             [
                 *("--model", self.model, "--path", self._path()),
                 *("--device", self._device, "--dtype", self._dtype),
+                *("--quantization", self._quantization),
                 *("--idle-s", str(idle_s)),
             ],
         )
@@ -307,12 +319,13 @@ class LocalCompletion:
 def _stamp(path: str) -> str:
     """Changes when a local checkpoint is written anew: its old weights must not answer."""
     marks = []
-    for name in ("config.json", "model.safetensors", "tokenizer.json"):
+    for name in ("", "config.json", "model.safetensors", "tokenizer.json"):
         try:
-            found = os.stat(os.path.join(path, name))
+            found = os.stat(os.path.join(path, name) if name else path)
         except OSError:
             continue
-        marks.append(f"{name} {found.st_size} {found.st_mtime_ns}")
+        if name or stat.S_ISREG(found.st_mode):  # A GGUF file is all there is.
+            marks.append(f"{name} {found.st_size} {found.st_mtime_ns}")
     return "\n".join(marks)
 
 

@@ -255,7 +255,7 @@ def _try_send(channel: Channel, message: Message) -> None:
 def main(argv: Sequence[str] | None = None) -> None:
     """Serve one model until there is a reason to leave."""
     parser = argparse.ArgumentParser(prog="kernelllm_jupyter.engines.server")
-    for name in ("model", "path", "device", "dtype"):
+    for name in ("model", "path", "device", "dtype", "quantization"):
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--socket", type=Path, required=True)
     parser.add_argument("--lock-fd", type=int, required=True)
@@ -265,7 +265,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     os.set_inheritable(given.lock_fd, False)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    host = ModelHost(given.model, given.path, given.device, given.dtype)
+    host = ModelHost(given.model, given.path, given.device, given.dtype, given.quantization)
     server = ModelServer(host, _listen(given.socket), given.socket, given.idle_s)
     signal.signal(signal.SIGTERM, lambda *_: server.leave("it was terminated"))
     _sign(given)

@@ -69,6 +69,11 @@ def serve(
     The server's own output goes to standard error. Raises ``UsageError`` for what cannot be asked
     of it, ``EngineError`` where the model is not to be had or the server ends before it is ready.
     """
+    if model.endswith(".gguf"):
+        raise UsageError(
+            "GGUF files are served best by llama.cpp: run `llama-server -m FILE`, and use it as "
+            "-m http://127.0.0.1:8080#NAME."
+        )
     port = _free_port(host, port)
     path = str(fetch(resolve_model(model), progress))
     with tempfile.TemporaryDirectory(prefix="kllm-serve-") as folder:

@@ -18,7 +18,7 @@ def load_ipython_extension(shell: Any) -> None:
     if magics.settings.preload:
         from kernelllm_jupyter.notebook.commands import load_in_background
 
-        load_in_background(magics.settings.model)
+        load_in_background(magics.settings.model, magics.settings.quantization)
 
 
 def translate_cell(source: str) -> None:

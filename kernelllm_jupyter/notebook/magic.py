@@ -58,8 +58,9 @@ class KernelLLMMagics(Magics):
         parser = _CommandParser(prog="%kernelllm", add_help=False)
         parser.add_argument("command", choices=COMMANDS)
         parser.add_argument("-m", "--model", default=self.settings.model)
+        parser.add_argument("--quantization", default=self.settings.quantization)
         arguments = parser.parse_args(line.split() or ["status"])
-        getattr(commands, arguments.command)(arguments.model)
+        getattr(commands, arguments.command)(arguments.model, arguments.quantization)
 
 
 class _CommandParser(argparse.ArgumentParser):

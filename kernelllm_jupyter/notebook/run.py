@@ -60,7 +60,7 @@ def translate_in_notebook(shell: Any, request: Request, source: str) -> Translat
     problem = _problem(shell, request, source)
     profile = profile_for(request.model, target=request.target)
     profile.prompt(problem)  # A module that is refused gets a message and no panel.
-    engine = get_engine(request.model, idle_s=request.idle_s)
+    engine = get_engine(request.model, idle_s=request.idle_s, quantization=request.quantization)
     run = _Run(shell, request, problem)
     events = search(
         problem,

@@ -36,13 +36,16 @@ class KernelLLM(Configurable):
     idle_minutes = Float(
         30.0, min=0.1, help="Minutes after which an unused model's process ends by itself."
     ).tag(config=True)
+    quantization = Enum(
+        ("none", "8bit", "4bit"), "none", help="Bits of the model's weights; none leaves them."
+    ).tag(config=True)
     preload = Bool(
         False, help="Load the model in the background as soon as the extension is loaded."
     ).tag(config=True)
 
     def as_defaults(self) -> dict[str, Any]:
         """The settings under the names of the options that they stand in for."""
-        names = ("model", "k", "repair", "check", "device", "timeout")
+        names = ("model", "quantization", "k", "repair", "check", "device", "timeout")
         sampling = ("temperature", "top_p", "max_new_tokens")
         settings = {name: getattr(self, name) for name in (*names, *sampling)}
         return {**settings, "idle_s": self.idle_minutes * 60}
