@@ -8,7 +8,7 @@ import threading
 
 import pytest
 import torch
-from corpus import written
+from entries import written
 from verify_candidates import (
     ADD_RELU,
     ADD_RELU_RIGHT,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from corpus import written
+from entries import written
 from verify_candidates import ADD_RELU, ADD_RELU_RIGHT, AUTOTUNED, HEAD, RIGHT, TRITON
 
 from kernelllm_jupyter.errors import UsageError

@@ -14,7 +14,7 @@ from kernelllm_jupyter.verify.check import check
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "verification"))
 
-import corpus
+from entries import written
 
 CODE = """\
 import torch
@@ -43,7 +43,7 @@ WITHOUT_IMPORTS = CODE.split("\n\n\n", 1)[1]
 
 
 def test_no_right_candidate_of_the_corpus_is_touched() -> None:
-    entries = [entry for entry in corpus.written() if entry.expectation.right]
+    entries = [entry for entry in written() if entry.expectation.right]
     assert len(entries) > 50
     for entry in entries:
         assert mend(entry.source) == (entry.source, ()), entry.label

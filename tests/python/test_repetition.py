@@ -13,7 +13,7 @@ from kernelllm_jupyter.repetition import RepetitionGuard
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "verification"))
 
-import corpus
+from entries import written
 
 TESTS = Path(__file__).parent
 PACKAGE = TESTS.parents[1] / "kernelllm_jupyter"
@@ -81,7 +81,7 @@ def test_a_reply_is_stopped_long_before_its_tokens_are_used_up() -> None:
 
 
 def test_no_honest_code_is_stopped() -> None:
-    right = [(entry.label, entry.source) for entry in corpus.written() if entry.expectation.right]
+    right = [(entry.label, entry.source) for entry in written() if entry.expectation.right]
     assert len(right) > 50
     package = [(p.name, p.read_text("utf-8")) for p in PACKAGE.rglob("*.py")]
     for name, text in [*right, *package]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
-from corpus import Entry
+from entries import Entry
 from run import Outcome, judged
 
 AT_A_TIME = 2

@@ -16,7 +16,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TypeVar
 
-from corpus import Entry, Expectation, read_expectation
+from entries import Entry, Expectation, read_expectation
 from operators import OPERATORS
 from source import Source
 

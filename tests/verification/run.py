@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from corpus import Entry, written
+from entries import Entry, written
 from mutations import chosen
 
 from kernelllm_jupyter.errors import KernelLLMError

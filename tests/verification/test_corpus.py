@@ -6,7 +6,7 @@ import hashlib
 from fnmatch import fnmatchcase
 
 import pytest
-from corpus import Entry, Expectation, read_expectation, written
+from entries import Entry, Expectation, read_expectation, written
 from mutations import chosen, mutants, survivors
 from operators import OPERATORS
 from run import Outcome
