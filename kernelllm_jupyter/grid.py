@@ -14,7 +14,7 @@ from typing import Literal
 
 from kernelllm_jupyter.search import Began, Measured, Measuring, SearchEvent
 from kernelllm_jupyter.translate import Checked, Checking, Finished, Generated, Thought, Wrote
-from kernelllm_jupyter.values import Candidate, Timing, Verdict, VerdictKind
+from kernelllm_jupyter.values import Candidate, Finding, Timing, Verdict, VerdictKind
 
 __all__ = ["Grid", "Row", "difference", "grid_html", "grid_rows"]
 
@@ -40,7 +40,8 @@ DIFFERENCE_LINES = 400
 class Row:
     """One candidate at one moment; ``number`` counts from 1.
 
-    ``state`` is in words; ``origin`` says whose repair it is; ``remarks`` are what was mended.
+    ``state`` is in words; ``origin`` says whose repair it is; ``remarks`` are what was mended, and
+    ``reasons`` the verdict's, whole.
     """
 
     number: int
@@ -52,6 +53,7 @@ class Row:
     checked_s: float | None = None
     device_ms: float | None = None
     remarks: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
     code: str = ""
     chosen: bool = False
 
@@ -145,6 +147,7 @@ class Grid:
             checked_s=_seconds(verdict) if candidate.duplicate_of is None else None,
             device_ms=timing.candidate_ms if timing else None,
             remarks=tuple(part for part in (noted, *candidate.mends) if part),
+            reasons=() if verdict is None else tuple(map(_reason, verdict.reasons)),
             code=candidate.code,
         )
 
@@ -157,9 +160,12 @@ def _verdict_words(verdict: Verdict) -> str:
     words = VERDICTS[verdict.verdict]
     if verdict.correct or not verdict.reasons:
         return words
-    reason = verdict.reasons[0]
-    where = f"line {reason.line}: " if reason.line is not None else ""
-    return f"{words}: {_bounded(where + reason.message)}"
+    return f"{words}: {_bounded(_reason(verdict.reasons[0]))}"
+
+
+def _reason(finding: Finding) -> str:
+    where = f"line {finding.line}: " if finding.line is not None else ""
+    return where + finding.message
 
 
 def _bounded(text: str) -> str:
@@ -266,7 +272,13 @@ def _differences_html(rows: Sequence[Row]) -> str:
         return ""
     return "".join(
         f"<details><summary>How candidate {row.number} differs from the one kept</summary>"
-        f"<pre>{html.escape(shown)}</pre></details>"
+        f"{_reasons_html(row)}<pre>{html.escape(shown)}</pre></details>"
         for row in rows
         if row.code and (shown := difference(row, chosen))
+    )
+
+
+def _reasons_html(row: Row) -> str:
+    return "".join(
+        f'<div class="kllm-reason">{html.escape(reason)}</div>' for reason in row.reasons
     )

@@ -8,6 +8,6 @@ from servers import ROOT
 
 sys.path.append(str(ROOT / "tests" / "python"))
 
-from engine_fixtures import make_endless_checkpoint
+from engine_fixtures import ENDLESSLY, make_endless_checkpoint
 
-__all__ = ["make_endless_checkpoint"]
+__all__ = ["ENDLESSLY", "make_endless_checkpoint"]

@@ -6,6 +6,7 @@ for the 8B model.
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 from typing import Any
 
@@ -106,10 +107,16 @@ def make_checkpoint(
     return folder
 
 
+#: How to have an endless checkpoint write on and on: by chance, since a reply that repeats itself
+#: is stopped, but never what it was not taught.
+ENDLESSLY = "--temperature 1 --top-p 0.85 --max-new-tokens 12000"
+
+
 def make_endless_checkpoint(folder: Path, module: str) -> Path:
     """Write a checkpoint that answers the prompt for ``module`` with lines of code, without end.
 
-    It brings its own template, a short one, so that teaching it takes a moment.
+    The lines are ``x = `` and a digit of chance each. It brings its own template, a short one, so
+    that teaching it takes a moment.
     """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -122,15 +129,24 @@ def make_endless_checkpoint(folder: Path, module: str) -> Path:
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     prompt = KernelLLMProfile(str(folder)).prompt(parse_problem(module))
-    ids = tokenizer(prompt + "import torch\n" * 100, return_tensors="pt").input_ids
-    labels = ids.clone()
-    labels[:, : len(tokenizer(prompt).input_ids)] = -100
+    start = len(tokenizer(prompt).input_ids)
+    digits = set(tokenizer.convert_tokens_to_ids(list("0123456789")))
     optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
-    for _ in range(100):
-        loss = model(input_ids=ids, labels=labels).loss
-        loss.backward()
+    draw = random.Random(0)
+    for _ in range(150):
+        lines = "".join(f"x = {draw.randrange(10)}\n" for _ in range(100))
+        ids = tokenizer(prompt + lines, return_tensors="pt").input_ids
+        labels = ids.clone()
+        labels[:, :start] = -100
+        logits = model(input_ids=ids).logits[:, :-1]
+        wanted = labels[:, 1:]
+        losses = torch.nn.functional.cross_entropy(
+            logits.flatten(0, 1), wanted.flatten(), ignore_index=-100, reduction="none"
+        )
+        losses.sum().div((wanted >= 0).sum()).backward()
         optimizer.step()
         optimizer.zero_grad()
-    assert loss.item() < 0.05
+    is_certain = torch.tensor([token >= 0 and token not in digits for token in wanted[0].tolist()])
+    assert losses[is_certain].mean().item() < 0.05, "all but the digits is learned by heart"
     model.save_pretrained(folder)
     return folder

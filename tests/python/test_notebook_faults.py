@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from conftest import SMALL_MODULE
-from engine_fixtures import make_endless_checkpoint
+from engine_fixtures import ENDLESSLY, make_endless_checkpoint
 from jupyter_session import MARKER, JupyterSession, Ran
 
 from kernelllm_jupyter.engines.local import running
@@ -46,7 +46,7 @@ def at_first_text(act: Callable[[], None]) -> Callable[[dict[str, Any]], None]:
 def stream_endlessly(
     session: JupyterSession, model: Path, module: str, act: Callable[[], None]
 ) -> Ran:
-    options = f"-m {model} --temperature 0 --max-new-tokens 12000 --no-check"
+    options = f"-m {model} {ENDLESSLY} --no-check"
     return session.run(
         f"%%kernelllm {options}\n{module}", metadata=MARKER, on_message=at_first_text(act)
     )
@@ -74,6 +74,25 @@ def test_an_interrupt_keeps_the_text_and_leaves_everything_usable(
         f"%%kernelllm -m {endless} --max-new-tokens 5 --no-check\n{small_module}", metadata=MARKER
     )
     assert not again.failed, again.error
+    assert_usable(session, small_module)
+
+
+def test_an_interrupt_stops_all_candidates_and_keeps_the_text_of_one(
+    session: JupyterSession, endless: Path, small_module: str
+) -> None:
+    options = f"-m {endless} {ENDLESSLY} -k 3 --no-check"
+    ran = session.run(
+        f"%%kernelllm {options}\n{small_module}",
+        metadata=MARKER,
+        on_message=at_first_text(session.interrupt),
+    )
+    assert ran.failed
+    assert "Stopped; the text so far stays in the cell below." in ran.error
+    last = ran.streamed[-1]
+    assert last["status"] == "stopped"
+    assert last["text"].startswith("x = ")
+    assert "Stopped" in ran.bundles[-1]["text/plain"]
+    assert ran.bundles[-1]["text/html"].count("Stopped") >= 3, "every candidate says so"
     assert_usable(session, small_module)
 
 
