@@ -44,6 +44,8 @@ T = TypeVar("T")
 LIST_WITHIN_S = 20.0
 COUNT_WITHIN_S = 20.0
 DEFAULT_MAX_NEW_TOKENS = 2048
+#: Parameters whose refusal changes no reply.
+UNTOLD = ("stream_options", "max_tokens")
 NAMES_SHOWN = 8
 #: A consumer that waits looks up so often, so that an interrupt gets through.
 SLICE_S = 0.2
@@ -157,8 +159,9 @@ class RemoteEngine:
                 name = refused_parameter(refusal.words, body) if refusal.wrong else None
                 if name is None:
                     raise self._told(refusal) from None
+                known = name in self._refused  # By a stream beside this one.
                 self._refused.add(name)
-                if name not in ("stream_options", "max_tokens"):  # These change no reply.
+                if not known and name not in UNTOLD:
                     tell(f"The server does not take {name}, which is left out: {refusal.words}")
 
     # --- asking the server ---------------------------------------------------------------------

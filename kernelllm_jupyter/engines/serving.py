@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 
 from kernelllm_jupyter.engines import LoadProgress, ProgressCallback
@@ -124,6 +125,11 @@ def _program(name: str, path: str, host: str, port: int, key: Key | None) -> _Pr
         raise EngineError(
             f"`transformers serve` needs {', '.join(missing)}: pip install "
             "'kernelllm-jupyter[serve]', or vLLM on a GPU machine: pip install vllm"
+        )
+    if int(version("transformers").split(".")[0]) < 5:  # Its serve took no model before.
+        raise EngineError(
+            "`transformers serve` needs transformers 5: pip install -U transformers, or vLLM on a "
+            "GPU machine: pip install vllm"
         )
     command = [
         *(sys.executable, "-m", "transformers.cli.transformers", "serve", name),

@@ -47,6 +47,8 @@ class ModelServer:
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     about: ModelServer
+    #: What the present request says.
+    body: dict[str, Any]
 
     def do_GET(self) -> None:
         self._note({})
@@ -56,9 +58,9 @@ class Handler(BaseHTTPRequestHandler):
             self.send_json(200, {"data": [{"id": "tiny", "owned_by": "tests"}]})
 
     def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         number = len([seen for seen in self.about.seen if seen.path == self.path])
-        self._note(body)
+        self._note(self.body)
         self.about.answers[min(number, len(self.about.answers) - 1)](self)
 
     def _note(self, body: dict[str, Any]) -> None:

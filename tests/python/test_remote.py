@@ -360,9 +360,8 @@ def test_a_server_that_lists_no_models_is_taken_at_its_word(
 
 def test_a_refused_parameter_is_left_out_once_and_told(server: ModelServer) -> None:
     def answer(handler: Handler) -> None:
-        body = handler.about.seen[-1].body
         for name in ("stream_options", "seed", "top_p"):
-            if name in body:
+            if name in handler.body:
                 handler.send_json(
                     422, {"detail": f"Unexpected fields in the request: {{'{name}'}}"}
                 )
@@ -382,6 +381,23 @@ def test_a_refused_parameter_is_left_out_once_and_told(server: ModelServer) -> N
     assert "".join(second) == "def f(): ..."
     assert second.notes == []
     assert len(server.asked) == 5, "what is refused is not sent a second time"
+
+
+def test_streams_that_are_refused_together_tell_it_once(server: ModelServer) -> None:
+    together = threading.Barrier(5)
+
+    def answer(handler: Handler) -> None:
+        if "seed" in handler.body:
+            together.wait(BOUND_S)  # All five are sent before the first is refused.
+            handler.send_json(400, {"error": {"message": "seed is not supported"}})
+        else:
+            streaming(*HELLO)(handler)
+
+    server.answers = [answer]
+    engine = engine_for(server)
+    completions = [engine.generate("x", SAMPLED) for _ in range(5)]
+    assert ["".join(completion) for completion in completions] == ["def f(): ..."] * 5
+    assert len([note for completion in completions for note in completion.notes]) == 1
 
 
 def test_newer_names_are_used_where_a_server_asks_for_them(server: ModelServer) -> None:
@@ -440,7 +456,7 @@ def test_a_prompt_too_long_is_told_before_it_is_sent_where_the_server_counts(
 
     def answer(handler: Handler) -> None:
         if handler.path == "/tokenize":
-            words = handler.about.seen[-1].body["prompt"].split()
+            words = handler.body["prompt"].split()
             handler.send_json(200, {"count": len(words), "tokens": list(range(len(words)))})
         else:
             streaming(*HELLO)(handler)
