@@ -303,8 +303,7 @@ def _check_atomics(addresses: Addresses, races: Races) -> None:
     def atomic_cas(self: Any, pointer: Any, expected: Any, value: Any, *rest: Any) -> Any:
         real = _translated(addresses, pointer, None, "updates", None)
         before = exchange(self, real, _whole(expected), _whole(value), *rest)
-        # One that never swaps (a lock whose word nobody set to 0) protects nothing.
-        races.synchronised = races.synchronised or bool((before.data == expected.data).any())
+        races.swaps(bool((before.data == expected.data).any()))
         return before
 
     builder.create_atomic_rmw = atomic_rmw

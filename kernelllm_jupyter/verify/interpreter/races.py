@@ -46,6 +46,7 @@ class Races:
 
     def __init__(self) -> None:
         self.synchronised = False
+        self.unlockable = False
         self.writers: dict[tuple[int, int], Any] = {}
         self.readers: dict[tuple[int, int], Any] = {}
         self.updaters: dict[tuple[int, int], Any] = {}
@@ -56,6 +57,7 @@ class Races:
     def begin(self, function: str) -> None:
         """A launch of ``function`` begins."""
         self.synchronised = False
+        self.unlockable = False
         self.writers.clear()
         self.readers.clear()
         self.updaters.clear()
@@ -108,7 +110,7 @@ class Races:
         A ``monotone`` update (the larger of two) may be read at any time: whoever looks first
         whether it is worth while is right.
         """
-        self.synchronised = self.synchronised or synchronises
+        self.synchronised = self.synchronised or (synchronises and not self.unlockable)
         self.written.add((self.function, storage.name))
         if self.synchronised:
             return
@@ -121,6 +123,15 @@ class Races:
                 self._refuse(others[elements], me, elements, storage.name, "updates", did)
         if not monotone:
             self._mark(self.updaters, storage, elements, size, me)
+
+    def swaps(self, swapped: bool) -> None:
+        """A compare-and-swap changed something, or found another value than it expected.
+
+        Where programs run one after another the first one finds every lock free. If it does not,
+        nobody set the lock's word to 0: it protects nothing, whatever is done to it later.
+        """
+        self.unlockable = self.unlockable or not (swapped or self.synchronised)
+        self.synchronised = self.synchronised or (swapped and not self.unlockable)
 
     def _mark(
         self,
