@@ -14,6 +14,8 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from kernelllm_jupyter.syntax import parse
+
 __all__ = ["Block", "chosen", "is_candidate"]
 
 #: What a candidate has to define.
@@ -101,7 +103,7 @@ def _parsed(text: str) -> ast.Module | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Of escapes and such: what is in a reply is no news.
-            return ast.parse(text)
+            return parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
 

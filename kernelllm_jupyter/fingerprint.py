@@ -8,6 +8,8 @@ from __future__ import annotations
 import ast
 import hashlib
 
+from kernelllm_jupyter.syntax import parse
+
 __all__ = ["fingerprint"]
 
 
@@ -17,7 +19,7 @@ def fingerprint(code: str) -> str:
     Code that is no Python is compared without its blank space.
     """
     try:
-        tree = ast.parse(code)
+        tree = parse(code)
         for node in ast.walk(tree):
             _drop_docstring(node)
         form = ast.dump(tree)

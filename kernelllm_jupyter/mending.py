@@ -14,6 +14,8 @@ import re
 import tokenize
 from collections.abc import Iterator
 
+from kernelllm_jupyter.syntax import parse
+
 __all__ = ["mend"]
 
 ENTRY = "ModelNew"
@@ -49,7 +51,7 @@ def mend(code: str) -> tuple[str, tuple[str, ...]]:
     if named is not None:
         code, old = named
         mends.append(f"{old} is now called {ENTRY}")
-        tree = ast.parse(code)
+        tree = parse(code)
     missing = _missing_imports(tree)
     if missing:
         lines = code.splitlines(keepends=True)
@@ -64,7 +66,7 @@ def mend(code: str) -> tuple[str, tuple[str, ...]]:
 
 def _parsed(code: str) -> ast.Module | None:
     try:
-        return ast.parse(code)
+        return parse(code)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
 
@@ -109,7 +111,7 @@ def _entry_named(code: str, tree: ast.Module) -> tuple[str, str] | None:
         return None
     renamed = _renamed(code, modules[0], ENTRY)
     # Before Python 3.12 an f-string is one token, in which nothing was renamed.
-    whole = not _is_read(modules[0], ast.parse(renamed))
+    whole = not _is_read(modules[0], parse(renamed))
     return (renamed, modules[0]) if whole else None
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from kernelllm_jupyter.errors import ProblemError, UsageError
 from kernelllm_jupyter.source_lines import own_lines
+from kernelllm_jupyter.syntax import parse, parse_expression
 from kernelllm_jupyter.values import Problem
 
 __all__ = ["free_names", "needs_live_values", "parse_problem"]
@@ -74,7 +75,7 @@ def parse_problem(
     whole = "\n\n".join(part for part in (text.rstrip("\n"), wrapper, *extra) if part) + "\n"
     prelude = _prelude(whole, names or {})
     complete = "".join(line + "\n" for line in prelude) + whole
-    defined = _defined(ast.parse(complete))
+    defined = _defined(parse(complete))
     if require_inputs and "get_inputs" not in defined and live_inputs is None:
         raise ProblemError(f"The cell has no get_inputs(): {ADD_INPUTS}.")
     if "get_init_inputs" not in defined and live_init is None:
@@ -125,7 +126,7 @@ def _scopes(table: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:
 def _without_ipython_lines(source: str) -> str:
     """The text with IPython's ``%`` and ``!`` lines blanked, where it is no Python with them."""
     try:
-        ast.parse(source)
+        parse(source)
     except (SyntaxError, ValueError):
         return re.sub(r"(?m)^[%!][^\n]*$", "", source)
     return source
@@ -133,7 +134,7 @@ def _without_ipython_lines(source: str) -> str:
 
 def _parse(text: str, source: str) -> ast.Module:
     try:
-        tree = ast.parse(text)
+        tree = parse(text)
     except SyntaxError as error:
         raise _syntax_problem(error, source) from None
     except ValueError as error:
@@ -327,7 +328,7 @@ def _input_functions(tree: ast.Module, inputs: str | None, init: str | None) -> 
 
 def _expression(text: str, option: str) -> ast.expr:
     try:
-        return ast.parse(text.strip(), mode="eval").body
+        return parse_expression(text.strip())
     except SyntaxError as error:
         raise UsageError(f"{option} is not a Python expression: {error.msg} in {text!r}.") from None
 
@@ -370,7 +371,7 @@ def _prelude(source: str, names: Mapping[str, Any]) -> list[str]:
     """Lines that define what the source uses and does not define."""
     if any(
         isinstance(node, ast.ImportFrom) and any(alias.name == "*" for alias in node.names)
-        for node in ast.walk(ast.parse(source))
+        for node in ast.walk(parse(source))
     ):
         return []
     lines, missing = [], []

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import ast
 
+from kernelllm_jupyter.syntax import parse
+
 __all__ = ["own_lines"]
 
 
@@ -24,7 +26,7 @@ def own_lines(
     lines[before : before + count] = range(1, count + 1)
     if function is None:
         return tuple(lines)
-    definition = ast.parse(wrapper).body[0]
+    definition = parse(wrapper).body[0]
     assert isinstance(definition, ast.ClassDef)
     (forward,) = definition.body
     assert isinstance(forward, ast.FunctionDef)

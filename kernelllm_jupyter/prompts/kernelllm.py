@@ -16,6 +16,7 @@ from pathlib import Path
 from kernelllm_jupyter.extract import CodeReader
 from kernelllm_jupyter.prompts.checkpoints import checkpoint_folder
 from kernelllm_jupyter.prompts.protocol import Reader
+from kernelllm_jupyter.syntax import parse
 from kernelllm_jupyter.values import Candidate, Problem, Sampling, Verdict
 
 __all__ = ["EXAMPLE", "KernelLLMProfile", "carries_template"]
@@ -164,7 +165,7 @@ def _template_in(script: Path) -> str | None:
     try:
         if script.stat().st_size > SCRIPT_MAX_BYTES:
             return None
-        tree = ast.parse(script.read_bytes())
+        tree = parse(script.read_bytes())
     except (OSError, SyntaxError, ValueError):
         return None
     for node in tree.body:

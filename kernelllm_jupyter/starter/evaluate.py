@@ -33,6 +33,7 @@ from kernelllm_jupyter.starter.domain import (
     Values,
     WeightRef,
 )
+from kernelllm_jupyter.syntax import parse_expression
 
 if TYPE_CHECKING:
     from kernelllm_jupyter.starter.trace import Tracer
@@ -316,7 +317,7 @@ class Evaluator:
             if not -len(shape.sizes) <= key < len(shape.sizes):
                 raise Refused(f"dimension {key} of a shape", node)
             known = shape.sizes[key]
-        place = ast.copy_location(ast.parse(repr(key), mode="eval").body, node)
+        place = ast.copy_location(parse_expression(repr(key)), node)
         path = ast.Subscript(value=shape.node, slice=place, ctx=ast.Load())
         return Number(path, known, known=known is not None)
 

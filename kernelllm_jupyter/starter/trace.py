@@ -28,6 +28,7 @@ from kernelllm_jupyter.starter.graph import Graph
 from kernelllm_jupyter.starter.lowering import Lowering
 from kernelllm_jupyter.starter.statements import NOTHING, Statements
 from kernelllm_jupyter.starter.vocabulary import FAMILIES
+from kernelllm_jupyter.syntax import parse
 from kernelllm_jupyter.values import Problem
 
 __all__ = ["Trace", "trace"]
@@ -66,7 +67,7 @@ class Tracer(Statements):
 
     def __init__(self, problem: Problem):
         self.problem = problem
-        self.tree = ast.parse(problem.source)
+        self.tree = parse(problem.source)
         self.evaluate = Evaluator(self)
         self.call = Calls(self)
         self.in_forward = False

@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from kernelllm_jupyter.errors import KernelLLMError, ProblemError, UsageError
+from kernelllm_jupyter.syntax import parse
 from kernelllm_jupyter.values import Finding, Problem, Sizes, Verdict
 from kernelllm_jupyter.verify.compiling.compilation import (
     CompileRun,
@@ -131,7 +132,7 @@ def warm_up(device: str, compile_for: str | None) -> None:
 def _unreadable(code: str) -> Verdict | None:
     """The verdict on code that cannot be the candidate, found without running anything."""
     try:
-        tree = ast.parse(code)
+        tree = parse(code)
     except SyntaxError as error:
         finding = Finding("syntax", f"The code is not valid Python: {error.msg}.", error.lineno)
         return Verdict("compile_error", (finding,))
@@ -161,7 +162,7 @@ def _warned_imports(code: str) -> tuple[Finding, ...]:
     """A warning for each package that no Triton kernel needs."""
     return tuple(
         Finding("unusual_import", f"The code imports {name}, which no Triton kernel needs.", line)
-        for name, line in unusual_imports(ast.parse(code))
+        for name, line in unusual_imports(parse(code))
     )
 
 

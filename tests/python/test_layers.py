@@ -15,6 +15,7 @@ PACKAGE = Path(__file__).resolve().parents[2] / "kernelllm_jupyter"
 LAYERS = {
     "values": 0,
     "errors": 0,
+    "syntax": 0,
     "address": 1,
     "blocks": 1,
     "extract": 1,
