@@ -126,6 +126,7 @@ class ModelHost:
 
     def _decode(self, replies: Sequence[Reply]) -> None:
         from kernelllm_jupyter.engines.decoding import decode_batch
+        from kernelllm_jupyter.engines.loading import release_memory
 
         waiting = [reply for reply in replies if not reply.cancelled]
         if not waiting:
@@ -135,8 +136,12 @@ class ModelHost:
             decode_batch(self._loaded, waiting)
         except BaseException as error:
             traceback.print_exc()
+            words = f"{self.name} failed while it generated: {in_words(error)}"
+            # What the frames of the failed call hold is free for whoever tries again.
+            traceback.clear_frames(error.__traceback__)
+            release_memory()
             for reply in waiting:
-                reply.fail(f"{self.name} failed while it generated: {in_words(error)}")
+                reply.fail(words)
 
     def status(self) -> dict[str, Any]:
         """What ``%kernelllm status`` shows; what is not known yet is None."""
@@ -163,5 +168,10 @@ def in_words(error: BaseException) -> str:
         return (
             f"the GPU is out of memory ({lines[0] or name}). Ask for fewer tokens or candidates, "
             "or free the GPU."
+        )
+    if isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error):
+        return (
+            "this machine is out of memory. Ask for fewer tokens or candidates, or end what else "
+            "needs memory."
         )
     return f"{name}: {lines[0]}" if lines[0] else name

@@ -6,6 +6,7 @@ process is its files (:mod:`kernelllm_jupyter.engines.runtime`).
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -72,6 +73,7 @@ def start(files: ServerFiles, lock: int, arguments: Sequence[str]) -> Child:
     ]
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
     log = os.open(files.log, flags, 0o600)
+    os.ftruncate(lock, 0)
     try:
         # A session of its own: neither an interrupt of the notebook nor its end reaches it. A
         # folder of its own: `-m` puts the current one first on the import path, and a notebook's
@@ -88,6 +90,9 @@ def start(files: ServerFiles, lock: int, arguments: Sequence[str]) -> Child:
         )
     finally:
         os.close(log)
+    # The process signs the lock itself once it runs; until then it can be stopped by this.
+    if os.fstat(lock).st_size == 0:
+        os.pwrite(lock, json.dumps({"pid": popen.pid}).encode(), 0)
     return Child(popen)
 
 
@@ -238,9 +243,12 @@ def _kill(files: ServerFiles) -> bool:
 
 
 def _signal(files: ServerFiles, number: signal.Signals) -> bool:
-    pid = holder_pid(files)
-    if pid is None:
-        return False
+    until = time.monotonic() + STOP_WITHIN_S
+    # Whoever starts a process holds its lock for a moment before there is one to name.
+    while (pid := holder_pid(files)) is None:
+        if holder(files) is None or time.monotonic() > until:
+            return False
+        time.sleep(0.02)
     with suppress(ProcessLookupError):
         os.kill(pid, number)
     return True

@@ -6,6 +6,7 @@ Imports torch and transformers; only the model process imports this module.
 from __future__ import annotations
 
 import copy
+import gc
 import os
 import re
 from collections.abc import Callable
@@ -29,7 +30,7 @@ from kernelllm_jupyter.engines.quantization import (
 from kernelllm_jupyter.errors import CheckpointError, EngineError
 from kernelllm_jupyter.values import Prompt
 
-__all__ = ["LoadedModel", "load_checkpoint"]
+__all__ = ["LoadedModel", "load_checkpoint", "release_memory"]
 
 DTYPES = {
     "bfloat16": torch.bfloat16,
@@ -138,6 +139,13 @@ def load_checkpoint(
         chat=ChatTemplate(tokenizer),
         bos_id=tokenizer.bos_token_id,
     )
+
+
+def release_memory() -> None:
+    """Give back what a failed call took of the GPU: the checks need it, and the next call."""
+    gc.collect()
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
 
 
 def _device(name: str) -> torch.device:
