@@ -56,5 +56,5 @@ def test_a_source_that_is_no_problem_raises(model: KernelLLM) -> None:
 def test_the_repl_uses_what_the_user_typed(model: KernelLLM, small_module: str) -> None:
     sink = io.StringIO()
     other = small_module.replace("torch.relu(x) * 2.5", "torch.sigmoid(x) - 7.25")
-    Repl(model._engine, model._profile, source=io.StringIO(other + "/go\n"), sink=sink).run()
+    Repl(model._engine, model._profile, source=io.StringIO(other + ":go\n"), sink=sink).run()
     assert "7.25" in sink.getvalue()
