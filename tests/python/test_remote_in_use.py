@@ -57,6 +57,27 @@ def test_a_cell_is_translated_by_a_server(
     assert SECRET not in session.value("repr(_kernelllm)")
 
 
+def test_reasoning_is_in_the_panel_and_not_in_the_cell(
+    session: JupyterSession, small_module: str
+) -> None:
+    thought = f"<b>Hm</b>:\n```python\n{CODE}```\n"
+    reply = [event(f"{thought}</think>\n```python\n"), event(f"{CODE}```"), event("", "stop")]
+    cut = [event(thought), event("", "length")]
+    with serving() as about:
+        about.answers = [streaming(*reply), streaming(*cut)]
+        name = about.name("deepseek-ai/DeepSeek-R1")
+        about.models = refusing(404, {})  # A server that lists nothing is taken at its word.
+        ran = session.run(f"%%kernelllm -m {name} --no-check\n{small_module}")
+        assert not ran.failed, ran.error
+        assert ran.next_inputs == [CODE]
+        panel = ran.bundles[-1]["text/html"]
+        assert "<details" in panel
+        assert "&lt;b&gt;Hm&lt;/b&gt;" in panel
+        ran = session.run(f"%%kernelllm -m {name} --no-check\n{small_module}")
+    assert ran.next_inputs == []
+    assert "ends inside the model&#x27;s thinking" in ran.bundles[-1]["text/html"]
+
+
 def test_the_panel_says_where_the_source_goes(session: JupyterSession, small_module: str) -> None:
     # A name that is never resolved (RFC 2606), so that nothing is sent anywhere.
     ran = session.run(f"%%kernelllm -m https://models.invalid/v1#m --no-check\n{small_module}")

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 from kernelllm_jupyter.report import Report, excerpt, report_html, report_text, timing_text
 from kernelllm_jupyter.values import (
+    Candidate,
     Compilation,
     CompiledKernel,
     Finding,
@@ -122,3 +126,31 @@ def test_a_kernel_with_many_configurations_does_not_fill_the_page() -> None:
     assert len(text.splitlines()) < 25
     assert "28 more configurations compile." in text
     assert "37 more configurations are left out." in text
+
+
+def test_reasoning_is_folded_bounded_and_only_text() -> None:
+    report = Report("done", "r1", thought=HOSTILE + "x" * 90_000 + "the end")
+    shown = report_html(report)
+    assert '<details class="kllm-thought"><summary>' in shown  # Without "open": folded.
+    assert "<script" not in shown
+    assert "<img" not in shown
+    assert "the end</pre>" in shown
+    assert len(shown) < 30_000
+    assert len(report_html(replace(report, stage="generating"))) < 5_000
+    assert "reasoned first (90," in report_text(report)
+    assert "xxx" not in report_text(report)
+    assert "kllm-thought" not in report_html(replace(report, thought=""))
+
+
+def test_why_there_is_no_code_is_told() -> None:
+    def told(**fields: Any) -> str:
+        return Candidate(
+            **{"code": "", "text": "t", "model": "m", "finish": "stop", **fields}
+        ).no_code
+
+    assert "it is empty" in told(text=" ")
+    assert "wrote something else" in told()
+    assert "--max-new-tokens" in told(finish="length")
+    assert "inside the model's thinking, and gave no answer" in told(thinking=True)
+    assert "--max-new-tokens" in told(thinking=True, finish="length")
+    assert told(code="x = 1") == ""
