@@ -13,7 +13,10 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "python"))
 
-from corpus import Entry, written
+from conftest import SMALL_MODULE
+from entries import Entry, written
+from scripted_engine import ScriptedEngine
+from test_search import GOOD, fenced
 from verify_candidates import (
     ADD_RELU,
     ADD_RELU_RIGHT,
@@ -31,7 +34,10 @@ from verify_candidates import (
 from verify_gaming import ATTACKS, forward
 from verify_honest import HONEST
 
-from kernelllm_jupyter.values import Problem
+from kernelllm_jupyter.prompts import KernelLLMProfile
+from kernelllm_jupyter.search import search
+from kernelllm_jupyter.translate import Finished
+from kernelllm_jupyter.values import CheckOptions, Effort, Problem
 from kernelllm_jupyter.verify.benchmark import benchmark
 from kernelllm_jupyter.verify.check import check
 from kernelllm_jupyter.verify.gpu import gpu_present
@@ -209,3 +215,27 @@ def test_a_wrong_candidate_is_not_timed() -> None:
 
 def teardown_module() -> None:
     shutdown()
+
+
+def test_the_fastest_of_the_verified_is_kept() -> None:
+    source = SMALL_MODULE.replace("torch.randn(4, 33)", "torch.randn(2048, 4096)")
+    engine = ScriptedEngine(
+        fenced(GOOD.replace("256", "16")), fenced(GOOD.replace("256", "1024")), fenced("x = 1\n")
+    )
+    made = None
+    for event in search(
+        Problem(source, "Model"),
+        engine,
+        KernelLLMProfile("no/such-model"),
+        effort=Effort(k=3, best="fastest"),
+        check=CheckOptions(),
+    ):
+        if isinstance(event, Finished):
+            made = event.translation
+    assert made is not None
+    assert "1024" in made.code
+    slow, fast = (timing.candidate_ms for timing in made.timings[:2] if timing)
+    assert slow is not None
+    assert fast is not None
+    assert fast < slow
+    assert made.timings[2] is None, "what is not verified is not timed"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from scripted_engine import ScriptedEngine, never
@@ -16,7 +16,7 @@ from kernelllm_jupyter.feedback import feedback
 from kernelllm_jupyter.problem import parse_problem
 from kernelllm_jupyter.prompts import KernelLLMProfile, Profile, profile_for
 from kernelllm_jupyter.ranking import fastest, nearest
-from kernelllm_jupyter.search import Began, SearchEvent, search
+from kernelllm_jupyter.search import Began, Measured, SearchEvent, search
 from kernelllm_jupyter.translate import Checked, Finished, Generated, Loading, Noted, Wrote
 from kernelllm_jupyter.values import (
     Candidate,
@@ -240,6 +240,38 @@ def test_fastest_without_a_gpu_keeps_the_first_verified_and_says_why(problem: Pr
     made, events = run(problem, engine, Effort(k=2, best="fastest"))
     assert made.chosen == 0
     assert "Without a GPU" in notes(events)
+
+
+def test_fastest_goes_on_and_times_what_is_verified_one_after_another(
+    problem: Problem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The GPU is the one thing that is played here; ``tests/gpu`` has the real one."""
+    slower = GOOD.replace("256", "512")
+    times_ms = {GOOD: 0.5, slower: 2.0}
+    at_once: list[str] = []
+
+    def timed(
+        problem: Problem, code: str, *, progress: Callable[[str], None], **_: object
+    ) -> Timing:
+        assert not at_once
+        at_once.append(code)
+        progress("Timing")
+        at_once.remove(code)
+        return Timing("faster", candidate_ms=times_ms[code])
+
+    monkeypatch.setattr("kernelllm_jupyter.verify.gpu.gpu_present", lambda: True)
+    monkeypatch.setattr("kernelllm_jupyter.verify.benchmark.benchmark", timed)
+    engine = ScriptedEngine(fenced(slower), fenced(WRONG), fenced(GOOD), fenced(slower))
+    made, events = run(
+        problem, engine, Effort(k=4, best="fastest"), check=CheckOptions(device="auto")
+    )
+    assert made.code == GOOD
+    assert made.timing is not None
+    assert made.timing.candidate_ms == 0.5
+    assert [candidate.finish for candidate in made.candidates] == ["stop"] * 4
+    measured = [event.timing.candidate_ms for event in events if isinstance(event, Measured)]
+    assert sorted(time_ms for time_ms in measured if time_ms) == [0.5, 2.0], "each code once"
+    assert notes(events) == ""
 
 
 # --- faults --------------------------------------------------------------------------------------
