@@ -26,7 +26,8 @@ class Entries(Protocol):
 
 
 def is_command(text: str) -> bool:
-    return text.lstrip().startswith(":")
+    """At the margin, that is: inside brackets a line of code may begin with a colon."""
+    return text.startswith(":")
 
 
 def ends_here(text: str, *, pasted: bool) -> bool:

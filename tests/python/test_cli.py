@@ -233,17 +233,17 @@ def test_doctor_names_what_is_there_and_the_remedy_for_what_is_not() -> None:
 
 
 def test_the_repl_translates_what_was_typed(small_module: str) -> None:
-    ran = kernelllm("repl", input=f"{small_module}\n/go\n/check\n/nonsense\n/quit\n")
+    ran = kernelllm("repl", input=f"{small_module}\n:go\n:check\n:nonsense\n:quit\n")
     assert ran.returncode == 0, ran.stderr
     assert "class ModelNew" in ran.stdout
     assert "Correct" in ran.stdout
-    assert "no command /nonsense" in ran.stdout
+    assert "no command :nonsense" in ran.stdout
 
 
 def test_the_repl_survives_bad_input() -> None:
-    ran = kernelllm("repl", input="def f(:\n/go\n/check\n/temperature warm\n/open nowhere.py\n")
+    ran = kernelllm("repl", input="def f(:\n:go\n:check\n:temperature warm\n:open nowhere.py\n")
     assert ran.returncode == 0
     assert "not valid Python" in ran.stdout
-    assert "Nothing to check yet" in ran.stdout
+    assert "There is no answer yet" in ran.stdout
     assert "'warm' is not a number" in ran.stdout
     assert "nowhere.py" in ran.stdout

@@ -186,11 +186,11 @@ def test_a_models_text_gives_the_terminal_no_orders(model: KernelLLM) -> None:
 
 
 def test_entries_of_a_pipe_are_modules_and_commands() -> None:
-    entries = Piped(io.StringIO("x\n\ny\n:one\n:two a\n\n\nz\n"))
+    entries = Piped(io.StringIO("x[\n  :2]\ny\n:one\n:two a\n\n\nz\n"))
     found = []
     while (entry := entries.read()) is not None:
         found.append(entry)
-    assert found == ["x\n\ny", ":one", ":two a", "\n\nz"]
+    assert found == ["x[\n  :2]\ny", ":one", ":two a", "\n\nz"]
 
 
 @pytest.mark.parametrize(
