@@ -148,7 +148,9 @@ def _unreadable(code: str) -> Verdict | None:
         for node in ast.walk(tree)
     )
     if not mentioned:
-        finding = Finding("no_model_new", "The code defines no class ModelNew.")
+        classes = [node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+        there = f"; its classes are {', '.join(classes[:5])}" if classes else ""
+        finding = Finding("no_model_new", f"The code defines no class ModelNew{there}.")
         return Verdict("compile_error", (finding,))
     forbidden = forbidden_name(tree)
     if forbidden is not None:

@@ -292,3 +292,10 @@ def test_code_nested_too_deep_to_be_read_is_refused() -> None:
     source = "class ModelNew: pass\nx = " + "-" * 200_000 + "1\n"
     verdict = check(Problem(HEAD + ADD_RELU, "Model"), source, device="cpu")
     assert verdict.verdict == "compile_error"
+
+
+def test_code_without_its_class_is_told_which_classes_it_has() -> None:
+    source = TRITON + ADD_RELU_RIGHT.replace("ModelNew", "TritonModel")
+    (reason,) = check(Problem(HEAD + ADD_RELU, "Model"), source, device="cpu").reasons
+    assert reason.code == "no_model_new"
+    assert "TritonModel" in reason.message
