@@ -89,7 +89,7 @@ def test_an_instruct_model_is_asked_in_its_template_and_its_code_streams(
     assert candidate.finish == "stop"
     assert not candidate.thought
     pieces = [event.code for event in events if isinstance(event, Wrote) and event.code]
-    assert len(pieces) > 3
+    assert len(pieces) > 1
     assert isinstance(events[-1], Finished)
 
 
@@ -110,7 +110,7 @@ def test_a_reasoning_model_thinks_first_and_its_drafts_are_no_code(
     assert candidate.thought == THOUGHT
     assert candidate.code == CODE
     thoughts = [event.text for event in events if isinstance(event, Thought)]
-    assert len(thoughts) > 3
+    assert len(thoughts) > 1
     assert "".join(thoughts).strip() == THOUGHT
     written = [event.code for event in events if isinstance(event, Wrote)]
     assert "".join(written) == CODE
