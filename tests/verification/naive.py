@@ -57,7 +57,8 @@ def compared(reference: str, candidate: str) -> bool:
         ours = execute(reference, Path(folder) / "reference.py")
         theirs = execute(candidate, Path(folder) / "candidate.py")
         torch.manual_seed(0)
-        args, kwargs = constructor_arguments(ours.get_init_inputs())
+        init = ours.get_init_inputs() if hasattr(ours, "get_init_inputs") else []
+        args, kwargs = constructor_arguments(init)
         inputs = ours.get_inputs()
         torch.manual_seed(0)
         model = ours.Model(*args, **kwargs)
