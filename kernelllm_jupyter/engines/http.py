@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from kernelllm_jupyter.address import ServerAddress
 from kernelllm_jupyter.engines.keys import Key, find_key, redacted
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Refused", "Server", "Timeouts"]
 
+T = TypeVar("T")
 MAX_TEXT_BYTES = 4 * 1024 * 1024
 SHOWN_CHARACTERS = 300
 #: vLLM, OpenAI, Ollama, transformers serve.
@@ -110,7 +111,7 @@ class Server:
         waits = self._retries.waits()
         while True:
             try:
-                response = await self._send(method, url, body, within_s)
+                response = await self._send_in_words(method, url, body, within_s)
             except _Interrupted as error:
                 wait = next(waits, None)
                 if wait is None:
@@ -135,14 +136,26 @@ class Server:
     async def _send(
         self, method: str, url: str, body: Mapping[str, Any] | None, within_s: float
     ) -> httpx.Response:
-        import httpx
-
         client = self._connected()
         request = client.build_request(method, url, json=body)
+        sending = asyncio.ensure_future(client.send(request, stream=True))
         try:
-            return await asyncio.wait_for(client.send(request, stream=True), within_s)
+            return await _within(within_s, sending)
         except asyncio.TimeoutError:
+            await _closed(sending)
             raise self.silent(within_s) from None
+        except asyncio.CancelledError:
+            await _closed(sending)
+            raise
+
+    async def _send_in_words(
+        self, method: str, url: str, body: Mapping[str, Any] | None, within_s: float
+    ) -> httpx.Response:
+        """The same with failures of the connection in words."""
+        import httpx
+
+        try:
+            return await self._send(method, url, body, within_s)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
             raise self._unreachable(error) from None
         except httpx.RequestError as error:
@@ -225,7 +238,7 @@ class Server:
                     return
 
         with suppress(asyncio.TimeoutError, httpx.RequestError):  # What has come will do.
-            await asyncio.wait_for(read(), self.timeouts.connect_s)
+            await _within(self.timeouts.connect_s, read())
         return found.decode("utf-8", "replace")
 
     async def chunks(self, response: httpx.Response, patience: Patience) -> AsyncIterator[bytes]:
@@ -235,7 +248,7 @@ class Server:
         body = response.aiter_bytes()
         while True:
             try:
-                chunk = await asyncio.wait_for(body.__anext__(), patience.left_s)
+                chunk = await _within(patience.left_s, body.__anext__())
             except StopAsyncIteration:
                 return
             except asyncio.TimeoutError:
@@ -261,6 +274,36 @@ class Patience:
     @property
     def left_s(self) -> float:
         return max(0.001, self._until - time.monotonic())
+
+
+async def _within(seconds: float, awaitable: Awaitable[T]) -> T:
+    """What it gives; raises ``asyncio.TimeoutError`` after so long.
+
+    Not ``asyncio.wait_for``, which up to Python 3.11 swallows a cancellation that comes together
+    with the result: the connection would stay open and the server go on.
+    """
+    waited = asyncio.ensure_future(awaitable)
+    try:
+        done, _ = await asyncio.wait({waited}, timeout=seconds)
+    except asyncio.CancelledError:
+        await _ended(waited)
+        raise
+    if not done:
+        await _ended(waited)
+        raise asyncio.TimeoutError
+    return waited.result()
+
+
+async def _ended(waited: asyncio.Future[Any]) -> None:
+    waited.cancel()
+    with suppress(asyncio.CancelledError, Exception):
+        await waited
+
+
+async def _closed(sending: asyncio.Future[httpx.Response]) -> None:
+    """Close a response that came when nobody waited for it any more."""
+    if sending.done() and not sending.cancelled() and sending.exception() is None:
+        await sending.result().aclose()
 
 
 class _Interrupted(Exception):

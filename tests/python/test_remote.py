@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import socket
@@ -29,7 +30,7 @@ from model_server import (
 )
 
 from kernelllm_jupyter.engines import LoadProgress, get_engine
-from kernelllm_jupyter.engines.http import Timeouts
+from kernelllm_jupyter.engines.http import Timeouts, _within
 from kernelllm_jupyter.engines.remote import RemoteEngine
 from kernelllm_jupyter.engines.retries import Retries, retry_after_s
 from kernelllm_jupyter.errors import EngineError, ModelNotFound, ServerError
@@ -617,3 +618,16 @@ def test_closing_while_a_retry_is_waited_for_asks_no_more(server: ModelServer) -
     completion.close()
     assert list(completion) == []
     assert len(server.asked) == 1
+
+
+def test_closing_counts_when_the_answer_comes_at_the_same_moment() -> None:
+    async def race() -> None:
+        answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        waiting = asyncio.create_task(_within(30.0, answer))
+        await asyncio.sleep(0)
+        answer.set_result(1)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+    asyncio.run(race())
