@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from abc import ABC, abstractmethod
 from typing import Any
 
 from kernelllm_jupyter.starter.domain import (
@@ -24,15 +25,16 @@ __all__ = ["NOTHING", "Statements"]
 NOTHING = object()
 
 
-class Statements:
+class Statements(ABC):
     """One method per kind of statement; what they need of the trace is given by the subclass."""
 
     in_forward: bool
     evaluate: Evaluator
     _lowering: Lowering | None
 
+    @abstractmethod
     def change(self, before: Any, after: Any) -> None:
-        raise NotImplementedError
+        """Note that ``before`` was changed in place to ``after``."""
 
     def tolerant(self, statement: ast.stmt, env: Environment) -> Any:
         """Execute outside ``forward``, where what is not understood need not matter."""
