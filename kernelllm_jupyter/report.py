@@ -128,18 +128,18 @@ def table(rows: Sequence[Sequence[str]]) -> str:
 
 
 def timing_text(timing: Timing) -> str:
-    """The timing in words, each figure with its spread."""
+    """The timing in words, each figure with its interval."""
     if timing.candidate_ms is None:
         return timing.message or "Not measured."
     rows = [
-        ("PyTorch eager", timing.eager_ms, timing.eager_spread_ms),
-        ("torch.compile", timing.compile_ms, timing.compile_spread_ms),
-        ("Triton candidate", timing.candidate_ms, timing.candidate_spread_ms),
+        ("PyTorch eager", timing.eager_ms, timing.eager_interval_ms),
+        ("torch.compile", timing.compile_ms, timing.compile_interval_ms),
+        ("Triton candidate", timing.candidate_ms, timing.candidate_interval_ms),
     ]
     lines = [_conclusion(timing)]
     lines += [f"{name:17} {_milliseconds(value, spread)}" for name, value, spread in rows]
     if timing.device:
-        lines.append(f"Medians with the 20 % and 80 % quantiles, on {timing.device}.")
+        lines.append(f"Medians with their 99 % intervals, on {timing.device}.")
     if timing.verified is False:
         lines.append("This candidate is not verified: its speed says nothing until it is correct.")
     return "\n".join(lines + ([timing.message] if timing.message else []))

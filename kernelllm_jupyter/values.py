@@ -4,7 +4,8 @@ Problem -> prompt -> text -> Candidate -> Verdict -> Timing. A stage takes the v
 before it and returns the next; none of them prints, opens files or knows who asked.
 A figure that was not measured is ``None``, never 0. Units are in the names.
 
-This module imports nothing of ours and no torch.
+The values of a timing are in :mod:`kernelllm_jupyter.timings` and can be had from here too. This
+module imports nothing else of ours and no torch.
 """
 
 from __future__ import annotations
@@ -12,6 +13,19 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
+
+from kernelllm_jupyter.timings import (
+    Bound,
+    Conclusion,
+    Contender,
+    ContenderName,
+    Interval,
+    KernelTime,
+    Sweep,
+    SweepPoint,
+    Timing,
+    Work,
+)
 
 VerdictKind = Literal[
     "correct",
@@ -34,23 +48,31 @@ FinishReason = Literal["stop", "length", "repetition", "cancelled", "failed"]
 __all__ = [
     "DEFAULT_TARGET",
     "TARGET_PATTERN",
+    "Bound",
     "Candidate",
     "CheckOptions",
     "Compilation",
     "CompiledKernel",
+    "Conclusion",
+    "Contender",
+    "ContenderName",
     "Effort",
     "Finding",
     "FinishReason",
     "Interval",
+    "KernelTime",
     "Message",
     "Problem",
     "Prompt",
     "Sampling",
     "Sizes",
+    "Sweep",
+    "SweepPoint",
     "Timing",
     "Translation",
     "Verdict",
     "VerdictKind",
+    "Work",
 ]
 
 
@@ -336,40 +358,6 @@ class Verdict:
             "sizes": self.sizes.to_json() if self.sizes else None,
             "costs_ms": dict(self.costs_ms),
         }
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A spread beside a median, in the unit of the figure that it belongs to."""
-
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class Timing:
-    """Medians in milliseconds of one call, with the 20 % and 80 % quantiles beside each.
-
-    ``speedup`` is ``eager_ms / candidate_ms``. ``conclusion`` is ``faster``, ``slower`` or
-    ``no difference`` (the spreads overlap), or ``not measured`` with the reason in ``message``.
-    """
-
-    conclusion: Literal["faster", "slower", "no difference", "not measured"]
-    message: str = ""
-    device: str | None = None
-    eager_ms: float | None = None
-    compile_ms: float | None = None
-    candidate_ms: float | None = None
-    eager_spread_ms: Interval | None = None
-    compile_spread_ms: Interval | None = None
-    candidate_spread_ms: Interval | None = None
-    speedup: float | None = None
-    speedup_over_compile: float | None = None
-    verified: bool | None = None
-    versions: dict[str, str] = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 @dataclass(frozen=True)

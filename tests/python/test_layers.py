@@ -14,6 +14,7 @@ PACKAGE = Path(__file__).resolve().parents[2] / "kernelllm_jupyter"
 #: The layer of each module or subpackage; a module may import from its own layer or below.
 LAYERS = {
     "values": 0,
+    "timings": 0,
     "errors": 0,
     "syntax": 0,
     "address": 1,

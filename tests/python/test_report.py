@@ -71,8 +71,8 @@ def test_a_timing_says_what_it_found_with_its_spread() -> None:
         device="NVIDIA H200",
         eager_ms=2.0,
         candidate_ms=1.0,
-        eager_spread_ms=Interval(1.9, 2.1),
-        candidate_spread_ms=Interval(0.9, 1.1),
+        eager_interval_ms=Interval(1.9, 2.1),
+        candidate_interval_ms=Interval(0.9, 1.1),
         speedup=2.0,
     )
     text = timing_text(timing)
