@@ -10,7 +10,8 @@ import socket
 import sys
 import tempfile
 import textwrap
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -272,6 +273,21 @@ def test_nothing_is_left_behind() -> None:
             len(descendants(server.server.pid)),
         )
 
+    def counted_when(ready: Callable[[], bool]) -> tuple[int, int, int]:
+        """The counts once ``ready``: a server makes its next standby after it has answered."""
+        deadline = time.monotonic() + 30.0
+        while not ready() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return counted()
+
+    def standby_made() -> bool:
+        """Whether a pair waits whose two processes reported their start by their folders."""
+        server = worker("cpu")
+        assert server.home is not None
+        now = counted()
+        time.sleep(0.2)
+        return len(list(server.home.glob("kernelllm-check-*/*/home"))) == 2 and counted() == now
+
     leaving = """
         import os, subprocess
         if not os.path.exists("a"):
@@ -281,12 +297,12 @@ def test_nothing_is_left_behind() -> None:
         subprocess.Popen(["sleep", "98770"], start_new_session=True)
         """
     assert run(RIGHT).correct
-    before = counted()
+    before = counted_when(standby_made)
     for _ in range(3):
         assert run(doing(leaving)).verdict == "rejected"
     assert run(doing("import os; os._exit(1)")).verdict == "crashed"
     assert run(RIGHT).correct
-    assert counted() == before
+    assert counted_when(lambda: counted() == before) == before
     assert processes_with("98770") == []
 
 

@@ -36,6 +36,8 @@ __all__ = [
 
 #: What a worker's answer may hold at most; a candidate's process had a hand in it.
 KERNELS_LIMIT, TEXT_LIMIT = 200, 300
+#: Why nothing was compiled, where the time for it was over.
+TOO_LONG = "it took too long"
 
 
 def chosen_target(target: str | None, *, on_gpu: bool) -> str | None:
@@ -101,7 +103,7 @@ def joined(
         # A machine whose triton cannot compile (no ptxas, say) has checked all the rest.
         return _not_made(verdict, run.target, str(error))
     if answer is None:
-        return _not_made(verdict, run.target, "it took too long") if verdict.correct else verdict
+        return _not_made(verdict, run.target, TOO_LONG) if verdict.correct else verdict
     final = answer["final"]
     compilation = compilation_from(final, run.target)
     found = replace(verdict, compilation=compilation)
@@ -128,6 +130,9 @@ def _why_not(final: dict[str, Any]) -> str | None:
         return str(final["not_made"])
     if final["verdict"] in ("correct", "compile_error"):
         return None
+    # The compiling worker's own limit and the one of who waits for it end at the same moment.
+    if final["verdict"] == "timeout":
+        return TOO_LONG
     return str(final["reasons"][0]["message"])
 
 
