@@ -2,17 +2,23 @@
 
 ``generate_triton``, ``generate_raw``, ``stream_raw`` and ``repl`` keep that script's names and do
 what their names say: raw prompts go to the model verbatim, every call takes its sampling, and the
-reply is what the model wrote after the prompt.
+reply is what the model wrote after the prompt. ``translate`` does what the magic does: k
+candidates, each checked, and rounds of repair.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+import argparse
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from typing import Any, Literal
 
+from kernelllm_jupyter.grid import Grid, told
+from kernelllm_jupyter.options import request_from
 from kernelllm_jupyter.problem import parse_problem
-from kernelllm_jupyter.translate import Generated, translate
-from kernelllm_jupyter.values import CheckOptions, Sampling, Timing, Verdict
+from kernelllm_jupyter.search import search
+from kernelllm_jupyter.translate import Finished, Generated, translate
+from kernelllm_jupyter.values import CheckOptions, Sampling, Timing, Translation, Verdict
 
 __all__ = ["KernelLLM", "benchmark", "check"]
 
@@ -64,6 +70,56 @@ class KernelLLM:
             if isinstance(event, Generated):
                 return event.candidate.code
         raise AssertionError("a translation ends with its candidate")
+
+    def translate(
+        self,
+        source: str,
+        *,
+        k: int = 1,
+        repair: int = 0,
+        best: Literal["first", "fastest"] = "first",
+        check: bool | CheckOptions = True,
+        name: str | None = None,
+        max_new_tokens: int | None = None,
+        temperature: float | None = None,
+        top_p: float | None = None,
+        seed: int | None = None,
+        progress: Callable[[str], None] | None = None,
+    ) -> Translation:
+        """Translate the PyTorch module in ``source`` as the magic does, and return all of it.
+
+        Up to ``k`` candidates are sampled side by side and checked as they become complete, with
+        up to ``repair`` rounds more where none is correct; ``best`` is ``first`` or ``fastest``.
+        ``check`` is False to leave the check out, or says where and how long it may run; ``name``
+        which class is meant. The result's ``code`` is the verified candidate's or, where its
+        ``verdict`` is not correct, the nearest one's; each of ``candidates`` has its place in
+        ``verdicts``, and its ``mends``. ``progress`` is told in words what happens.
+
+        Raises ``UsageError`` for values out of range, ``ProblemError`` where ``source`` is no
+        problem or does not run itself, ``UnsupportedModule`` where the model does not cover it.
+        """
+        wanted = {"k": k, "repair": repair, "best": best, "check": bool(check)}
+        drawn = {"max_new_tokens": max_new_tokens, "temperature": temperature}
+        request = request_from(argparse.Namespace(**wanted, **drawn, top_p=top_p, seed=seed))
+        problem = parse_problem(source, class_name=name, require_inputs=request.check)
+        events = search(
+            problem,
+            self._engine,
+            self._profile,
+            effort=request.effort,
+            sampling=request.sampling,
+            check=check if isinstance(check, CheckOptions) else request.check_options,
+        )
+        grid = Grid()
+        with closing(events):
+            for event in events:
+                grid.take(event)
+                words = told(event, grid)
+                if words and progress is not None:
+                    progress(words)
+                if isinstance(event, Finished):
+                    return event.translation
+        raise AssertionError("a translation ends with Finished")
 
     def generate_raw(self, prompt: str, **sampling: Any) -> str:
         """The model's whole reply to ``prompt``, verbatim; keywords as for :meth:`stream_raw`."""

@@ -21,8 +21,14 @@ from kernelllm_jupyter.commands.terminal import (
     say,
 )
 from kernelllm_jupyter.errors import KernelLLMError
-from kernelllm_jupyter.grid import Grid, grid_rows
-from kernelllm_jupyter.options import OPTIONS, STARTER_HINT, Request, request_from
+from kernelllm_jupyter.grid import Grid, grid_rows, told
+from kernelllm_jupyter.options import (
+    OPTIONS,
+    STARTER_HINT,
+    Request,
+    add_quantization,
+    request_from,
+)
 from kernelllm_jupyter.problem import parse_problem
 from kernelllm_jupyter.report import rate, table, timing_text, verdict_text
 from kernelllm_jupyter.search import SearchEvent, search
@@ -81,6 +87,7 @@ def _parser() -> argparse.ArgumentParser:
 
     command = _command(commands, "repl", _repl, "an interactive session", as_json=False)
     command.add_argument("-m", "--model", default="starter", metavar="NAME")
+    add_quantization(command)
 
     text = "serve a model to a team, over OpenAI's protocol"
     serve.add_arguments(_command(commands, "serve", serve.run, text, as_json=False))
@@ -186,14 +193,9 @@ def _follow_several(events: Iterator[SearchEvent], *, echo: bool) -> Translation
     grid = Grid()
     for event in events:
         grid.take(event)
-        if isinstance(event, Loading):
-            say(f"[{event.progress.message}]")
-        elif isinstance(event, Noted):
-            say(f"[{event.message}]")
-        elif isinstance(event, Generated | Checked):
-            row = grid.rows[event.index]
-            say(f"[candidate {row.number}: {row.state}]")
-        elif isinstance(event, Finished):
+        if words := told(event, grid):
+            say(f"[{words}]")
+        if isinstance(event, Finished):
             translation = event.translation
             say(table(grid_rows(grid.rows)))
             if translation.verdict is not None:
@@ -235,7 +237,7 @@ def _benchmark(arguments: argparse.Namespace) -> int:
 def _repl(arguments: argparse.Namespace) -> int:
     from kernelllm_jupyter.api import KernelLLM
 
-    model = KernelLLM(arguments.model)
+    model = KernelLLM(arguments.model, quantization=arguments.quantization)
     if told := destination(arguments.model):
         say(told)
     model.repl()

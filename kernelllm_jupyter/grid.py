@@ -13,10 +13,19 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from kernelllm_jupyter.search import Began, Measured, Measuring, SearchEvent
-from kernelllm_jupyter.translate import Checked, Checking, Finished, Generated, Thought, Wrote
+from kernelllm_jupyter.translate import (
+    Checked,
+    Checking,
+    Finished,
+    Generated,
+    Loading,
+    Noted,
+    Thought,
+    Wrote,
+)
 from kernelllm_jupyter.values import Candidate, Finding, Timing, Verdict, VerdictKind
 
-__all__ = ["Grid", "Row", "difference", "grid_html", "grid_rows"]
+__all__ = ["Grid", "Row", "difference", "grid_html", "grid_rows", "told"]
 
 Kind = Literal["running", "correct", "failed", "ended"]
 
@@ -180,6 +189,18 @@ def _seconds(verdict: Verdict | None) -> float | None:
 
 
 # --- in words and in HTML ------------------------------------------------------------------------
+
+
+def told(event: SearchEvent, grid: Grid) -> str:
+    """What is said of an event that the grid has taken, in a line; empty where nothing is."""
+    if isinstance(event, Loading):
+        return event.progress.message
+    if isinstance(event, Noted):
+        return event.message
+    if isinstance(event, Generated | Checked):
+        row = grid.rows[event.index]
+        return f"candidate {row.number}: {row.state}"
+    return ""
 
 
 def grid_rows(rows: Sequence[Row]) -> list[tuple[str, ...]]:

@@ -11,7 +11,7 @@ from typing import Any
 from kernelllm_jupyter.errors import UsageError
 from kernelllm_jupyter.values import TARGET_PATTERN, CheckOptions, Effort, Sampling
 
-__all__ = ["OPTIONS", "Option", "Request", "request_from"]
+__all__ = ["OPTIONS", "Option", "Request", "add_quantization", "request_from"]
 
 STARTER_HINT = (
     "Using the bundled starter model: small, for a CPU, and only for the modules its card names. "
@@ -133,6 +133,12 @@ OPTIONS: tuple[Option, ...] = (
         help="name to which the result is bound in the notebook (default: _kernelllm)",
     ),
 )
+
+
+def add_quantization(command: argparse.ArgumentParser) -> None:
+    """Give another command of the terminal the option as a translation has it."""
+    option = next(each for each in OPTIONS if "--quantization" in each.flags)
+    command.add_argument(*option.flags, **option.keywords)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from kernelllm_jupyter.address import server_address
 from kernelllm_jupyter.commands.terminal import FAILED, say
 from kernelllm_jupyter.engines.keys import Key
 from kernelllm_jupyter.errors import UsageError
+from kernelllm_jupyter.options import add_quantization
 
 __all__ = ["add_arguments", "run"]
 
@@ -35,6 +36,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         help="address to listen at (127.0.0.1: this machine only; 0.0.0.0: every network)",
     )
     command.add_argument("--port", type=int, default=8000, help="port (8000); 0 takes a free one")
+    add_quantization(command)
     command.add_argument(
         "--api-key",
         action="store_true",
@@ -56,6 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
         host=arguments.host,
         port=arguments.port,
         key=key,
+        quantization=arguments.quantization or "none",
         progress=lambda step: say(f"[{step.message}]"),
     ) as serving:
         say(f"[{serving.program} is ready; Ctrl-C ends it. In a notebook: %%kernelllm -m URL]")

@@ -34,6 +34,17 @@ __all__ = ["Serving", "serve"]
 
 #: What ``transformers serve`` imports.
 NEEDED = ("fastapi", "uvicorn", "openai", "accelerate")
+#: Both pack the weights while they load. vLLM has no 8 bits of bitsandbytes; its FP8 is as small.
+VLLM_QUANTIZATION = {
+    "none": (),
+    "8bit": ("--quantization", "fp8"),
+    "4bit": ("--quantization", "bitsandbytes"),
+}
+TRANSFORMERS_QUANTIZATION = {
+    "none": (),
+    "8bit": ("--quantization", "bnb-8bit"),
+    "4bit": ("--quantization", "bnb-4bit"),
+}
 PR_SET_PDEATHSIG = 1
 READY_WITHIN_S = 3600.0
 LOOK_EVERY_S = 0.25
@@ -63,10 +74,12 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 8000,
     key: Key | None = None,
+    quantization: str = "none",
     progress: ProgressCallback,
 ) -> Iterator[Serving]:
     """Serve ``model`` until the context is left, then end the server and all that it started.
 
+    ``quantization`` is ``none``, ``8bit`` or ``4bit``, in the way that the server has for it.
     The server's own output goes to standard error. Raises ``UsageError`` for what cannot be asked
     of it, ``EngineError`` where the model is not to be had or the server ends before it is ready.
     """
@@ -79,7 +92,7 @@ def serve(
     path = str(fetch(resolve_model(model), progress))
     with tempfile.TemporaryDirectory(prefix="kllm-serve-") as folder:
         name = _name(model, path, Path(folder))
-        program = _program(name, path, host, port, key)
+        program = _program(name, path, host, port, key, quantization)
         # Its own session: the terminal's Ctrl-C reaches only us, and we end it in order.
         process = subprocess.Popen(
             program.command,
@@ -104,7 +117,9 @@ def serve(
 # --- which program, and what it is told ----------------------------------------------------------
 
 
-def _program(name: str, path: str, host: str, port: int, key: Key | None) -> _Program:
+def _program(
+    name: str, path: str, host: str, port: int, key: Key | None, quantization: str
+) -> _Program:
     if importlib.util.find_spec("vllm") is not None:
         command = [
             *(sys.executable, "-m", "vllm.entrypoints.openai.api_server"),
@@ -112,6 +127,7 @@ def _program(name: str, path: str, host: str, port: int, key: Key | None) -> _Pr
             *("--host", host, "--port", str(port)),
             # A request says how it is sampled; the checkpoint's own settings are not to join in.
             *("--generation-config", "vllm"),
+            *VLLM_QUANTIZATION[quantization],
         ]
         # By the environment: everybody on a machine can read another's arguments.
         return _Program("vLLM", command, {"VLLM_API_KEY": key.secret} if key else {})
@@ -120,11 +136,12 @@ def _program(name: str, path: str, host: str, port: int, key: Key | None) -> _Pr
             "`transformers serve` knows no keys: install vLLM (pip install vllm), or leave the key "
             "out and keep the server on this machine (--host 127.0.0.1)."
         )
-    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    needed = (*NEEDED, "bitsandbytes") if quantization != "none" else NEEDED
+    missing = [name for name in needed if importlib.util.find_spec(name) is None]
     if missing:
         raise EngineError(
             f"`transformers serve` needs {', '.join(missing)}: pip install "
-            "'kernelllm-jupyter[serve]', or vLLM on a GPU machine: pip install vllm"
+            "'kernelllm-jupyter[serve,quantization]', or vLLM on a GPU machine: pip install vllm"
         )
     if int(version("transformers").split(".")[0]) < 5:  # Its serve took no model before.
         raise EngineError(
@@ -134,6 +151,7 @@ def _program(name: str, path: str, host: str, port: int, key: Key | None) -> _Pr
     command = [
         *(sys.executable, "-m", "transformers.cli.transformers", "serve", name),
         *("--host", host, "--port", str(port)),
+        *TRANSFORMERS_QUANTIZATION[quantization],
     ]
     return _Program("transformers serve", command, {"HF_HUB_OFFLINE": "1"})
 

@@ -22,6 +22,9 @@ class KernelLLM(Configurable):
     check = Bool(True, help="Check a candidate as soon as it is there.").tag(config=True)
     k = Int(1, min=1, help="Candidates that are sampled at most; see -k.").tag(config=True)
     repair = Int(0, min=0, help="Rounds of repair at most; see --repair.").tag(config=True)
+    best = Enum(
+        ("first", "fastest"), "first", help="Which of several verified ones is kept; see --best."
+    ).tag(config=True)
     device = Enum(("auto", "cpu", "cuda"), "auto", help="Where a check runs.").tag(config=True)
     timeout = Float(60.0, help="Seconds that a check may take.").tag(config=True)
     temperature = Float(
@@ -45,7 +48,7 @@ class KernelLLM(Configurable):
 
     def as_defaults(self) -> dict[str, Any]:
         """The settings under the names of the options that they stand in for."""
-        names = ("model", "quantization", "k", "repair", "check", "device", "timeout")
+        names = ("model", "quantization", "k", "repair", "best", "check", "device", "timeout")
         sampling = ("temperature", "top_p", "max_new_tokens")
         settings = {name: getattr(self, name) for name in (*names, *sampling)}
         return {**settings, "idle_s": self.idle_minutes * 60}

@@ -16,14 +16,13 @@ from typing import TextIO
 
 from kernelllm_jupyter.engines import Engine
 from kernelllm_jupyter.errors import EngineError, KernelLLMError, UsageError
-from kernelllm_jupyter.grid import Grid, grid_rows
+from kernelllm_jupyter.grid import Grid, grid_rows, told
 from kernelllm_jupyter.problem import parse_problem
 from kernelllm_jupyter.prompts import Profile
 from kernelllm_jupyter.repl.entries import Entries, Piped, is_command
 from kernelllm_jupyter.report import rate, table, verdict_text
 from kernelllm_jupyter.search import SearchEvent, search
 from kernelllm_jupyter.translate import (
-    Checked,
     Checking,
     Finished,
     Generated,
@@ -41,6 +40,7 @@ HELP = """\
 Paste or type a PyTorch module; a blank line after it sends it. Commands:
   :check             check the last answer against its module
   :k N               sample N candidates from now on, check them, keep the best
+  :repair N          where none is correct, up to N rounds of repair (0: none)
   :save FILE         write the last answer to a file
   :open FILE         translate a file
   :show              the last answer again
@@ -50,6 +50,7 @@ Paste or type a PyTorch module; a blank line after it sends it. Commands:
 #: What a terminal would take for orders: a model's text is only ever shown.
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 CANDIDATES_AT_MOST = 1000
+ROUNDS_AT_MOST = 100
 
 
 class Repl:
@@ -68,17 +69,18 @@ class Repl:
         self._source = source or sys.stdin
         self._sink = sink or sys.stdout
         self._sampling = Sampling()
-        self._k = 1
+        self._effort = Effort()
         self._last: tuple[Problem, str] | None = None
         self._commands: dict[str, Callable[[str], None]] = {
             "check": self._check,
             "k": self._set_k,
+            "repair": self._set_repair,
             "save": self._save,
             "open": self._open,
             "show": self._show,
             "temperature": lambda text: self._set(temperature=_number(text, 0, 100)),
             "top-p": lambda text: self._set(top_p=_number(text, 1e-9, 1)),
-            "tokens": lambda text: self._set(max_new_tokens=_count(text, 10_000_000)),
+            "tokens": lambda text: self._set(max_new_tokens=_count(text, 1, 10_000_000)),
             "go": lambda _: None,  # Ends a module that is piped in.
             "help": lambda _: self._say(HELP),
         }
@@ -122,7 +124,7 @@ class Repl:
 
     def _translate(self, source: str) -> None:
         problem = parse_problem(source, require_inputs=False)
-        effort = Effort(k=self._k)
+        effort = self._effort
         # One answer is checked when the user asks; of several, the check finds the one to keep.
         check = CheckOptions() if effort.several and problem.has_inputs else None
         events = search(
@@ -182,9 +184,20 @@ class Repl:
     # --- settings --------------------------------------------------------------------------------
 
     def _set_k(self, text: str) -> None:
-        self._k = _count(text, CANDIDATES_AT_MOST)
-        words = "one candidate" if self._k == 1 else f"up to {self._k} candidates, checked"
-        self._say(f"[from now on: {words}]\n")
+        self._effort = replace(self._effort, k=_count(text, 1, CANDIDATES_AT_MOST))
+        self._say_effort()
+
+    def _set_repair(self, text: str) -> None:
+        self._effort = replace(self._effort, repair=_count(text, 0, ROUNDS_AT_MOST))
+        self._say_effort()
+
+    def _say_effort(self) -> None:
+        k, repair = self._effort.k, self._effort.repair
+        words = "one candidate" if k == 1 else f"up to {k} candidates"
+        if repair:
+            words += f", up to {repair} round{'' if repair == 1 else 's'} of repair"
+        checked = ", checked" if self._effort.several else ""
+        self._say(f"[from now on: {words}{checked}]\n")
 
     def _set(self, **changes: float | int) -> None:
         self._sampling = replace(self._sampling, **changes)  # type: ignore[arg-type]
@@ -248,17 +261,12 @@ class _Several:
 
     def take(self, event: SearchEvent) -> None:
         self._grid.take(event)
-        if isinstance(event, Loading):
-            self._say(f"[{event.progress.message}]\n")
-        elif isinstance(event, Noted):
-            self._say(f"[{event.message}]\n")
-        elif isinstance(event, Wrote):
+        if words := told(event, self._grid):
+            self._say(f"[{words}]\n")
+        if isinstance(event, Wrote):
             self._texts[event.index] = self._texts.get(event.index, "") + event.code
-        elif isinstance(event, Generated | Checked):
-            if isinstance(event, Generated):
-                self._texts[event.index] = event.candidate.code
-            row = self._grid.rows[event.index]
-            self._say(f"[candidate {row.number}: {row.state}]\n")
+        elif isinstance(event, Generated):
+            self._texts[event.index] = event.candidate.code
         elif isinstance(event, Finished):
             self._finish(event)
 
@@ -289,7 +297,7 @@ def _number(text: str, least: float, most: float) -> float:
     return value
 
 
-def _count(text: str, most: int) -> int:
-    if not text.isdigit() or not 1 <= int(text) <= most:
-        raise UsageError(f"{text!r} is no whole number from 1 to {most:,}.")
+def _count(text: str, least: int, most: int) -> int:
+    if not (text.isascii() and text.isdigit()) or not least <= int(text) <= most:
+        raise UsageError(f"{text!r} is no whole number from {least} to {most:,}.")
     return int(text)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import io
 
 import pytest
+from model_server import event, serving, streaming
 
 import kernelllm_jupyter
 from kernelllm_jupyter import KernelLLM, check
-from kernelllm_jupyter.errors import ProblemError
+from kernelllm_jupyter.errors import ProblemError, UsageError
 from kernelllm_jupyter.repl import Repl
 
 
@@ -31,6 +32,60 @@ def test_exported_names_are_these() -> None:
 def test_a_generated_module_is_checked(model: KernelLLM, small_module: str) -> None:
     code = model.generate_triton(small_module, max_new_tokens=512)
     assert check(small_module, code).verdict == "correct"
+
+
+SLIPS = """\
+import torch
+import triton.language as tl
+
+
+@triton.jit
+def double_relu(x_ptr, out_ptr, n, BLOCK: tl.constexpr):
+    at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    x = tl.load(x_ptr + at, mask=at < n)
+    tl.store(out_ptr + at, tl.maximum(x, 0.0) * 2.5, mask=at < n)
+
+
+class ModelNEW(torch.nn.Module):
+    def forward(self, x):
+        out = torch.empty_like(x)
+        double_relu[(triton.cdiv(x.numel(), 256),)](x, out, x.numel(), BLOCK=256)
+        return out
+"""
+
+
+def test_a_translation_holds_all_candidates_with_their_verdicts_and_mends(
+    small_module: str,
+) -> None:
+    said: list[str] = []
+    with serving() as server:
+        wrong = SLIPS.replace("2.5", "2.4")
+        server.answers = [streaming(event(code, finish="stop")) for code in (wrong, SLIPS)]
+        made = KernelLLM(server.name()).translate(
+            small_module, k=2, repair=1, temperature=0.7, seed=3, progress=said.append
+        )
+        assert [request.body["temperature"] for request in server.asked] == [0.7, 0.7]
+    assert made.verdict is not None
+    assert made.verdict.correct
+    assert made.code == made.candidate.code
+    assert made.candidate.mends == ("ModelNEW is now called ModelNew", "added: import triton")
+    assert len(made.candidates) == len(made.verdicts) == 2
+    assert "candidate 1: " in "\n".join(said)
+    assert check(small_module, made.code).correct
+
+
+def test_a_translation_can_leave_the_check_out_and_refuses_nonsense(
+    model: KernelLLM, small_module: str
+) -> None:
+    without_inputs = small_module.split("def get_inputs")[0]
+    made = model.translate(without_inputs, check=False)
+    assert made.verdict is None
+    assert "class ModelNew" in made.code
+    with pytest.raises(ProblemError, match="get_inputs"):
+        model.translate(without_inputs)
+    for wrong in ({"k": 0}, {"repair": -1}, {"k": 2, "temperature": 0}, {"top_p": 0}):
+        with pytest.raises(UsageError):
+            model.translate(small_module, **wrong)
 
 
 def test_raw_text_is_what_the_model_wrote_after_the_prompt(

@@ -223,14 +223,15 @@ def test_help_and_completion_know_the_options(session: JupyterSession) -> None:
 
 
 def test_settings_are_defaults(session: JupyterSession, small_module: str) -> None:
-    session.run("%config KernelLLM.check = False")
+    session.run("%config KernelLLM.check = False\n%config KernelLLM.best = 'fastest'")
     try:
+        assert "fastest" in str(session.run("%config KernelLLM.best").published)
         translate(session, small_module)
         assert session.value("_kernelllm.verdict") is None
         translate(session, small_module, "--check")
         assert verdict_of(session) == "correct"
     finally:
-        session.run("%config KernelLLM.check = True")
+        session.run("%config KernelLLM.check = True\n%config KernelLLM.best = 'first'")
 
 
 def test_the_jupyter_kernel_stays_light(session: JupyterSession, small_module: str) -> None:

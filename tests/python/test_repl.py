@@ -113,9 +113,11 @@ def test_a_marked_paste_is_taken_whole_and_remembered(terminal: Callable[..., An
 def test_several_candidates_are_sampled_and_the_verified_one_is_kept(
     terminal: Callable[..., Any],
 ) -> None:
-    child = terminal()
+    child = terminal("--quantization", "none")
     child.send(f":k 3{ENTER}")
-    child.expect("up to 3 candidates")
+    child.expect("up to 3 candidates, checked")
+    child.send(f":repair 1{ENTER}")
+    child.expect("up to 3 candidates, up to 1 round of repair, checked")
     child.send(MODULE.replace("\n", ENTER) + ENTER)
     child.expect("class ModelNew")
     child.expect("Correct: agrees")
@@ -165,10 +167,12 @@ def test_what_is_piped_in_is_what_is_translated(model: KernelLLM) -> None:
 
 def test_commands_without_an_answer_and_wrong_values_are_told(model: KernelLLM) -> None:
     said = session(
-        model, ":check\n:save x\n:k none\n:k 0\n:temperature -1\n:top-p 2\n:tokens 1.5\n:open no\n"
+        model,
+        ":check\n:save x\n:k none\n:k 0\n:repair -1\n"
+        ":temperature -1\n:top-p 2\n:tokens 1.5\n:open no\n",
     )
     assert said.count("There is no answer yet") == 2
-    assert said.count("no whole number") == 3
+    assert said.count("no whole number") == 4
     assert said.count("out of range") == 2
     assert "No such file" in said
 

@@ -219,10 +219,12 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_vllm_is_used_where_it_is_installed_and_its_key_is_no_argument(stand_in: Path) -> None:
     secret = "a-key-nobody-may-see"
-    with kernelllm_serve("--api-key", KERNELLLM_API_KEY=secret) as (process, url):
+    options = ("--api-key", "--quantization", "4bit")
+    with kernelllm_serve(*options, KERNELLLM_API_KEY=secret) as (process, url):
         [server] = children(process.pid)
         arguments = Path(f"/proc/{server}/cmdline").read_bytes().decode().split("\0")
         assert "vllm.entrypoints.openai.api_server" in arguments
+        assert arguments[arguments.index("--quantization") + 1] == "bitsandbytes"
         assert secret not in arguments
         assert url.startswith("http://127.0.0.1:")
         assert url.endswith("#starter")
