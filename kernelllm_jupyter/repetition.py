@@ -35,10 +35,13 @@ class RepetitionGuard:
     ``cut`` is then how many characters of the text come before the first repetition: the block
     that is repeated stays in the text once. With ``definitions`` a name that is defined anew time
     after time counts as well: in code, that is, since talk about code may hold several drafts.
+
+    All bounds are ``patience`` times as large: who thinks aloud goes over the same lines again.
     """
 
-    def __init__(self, *, definitions: bool = True) -> None:
+    def __init__(self, *, definitions: bool = True, patience: int = 1) -> None:
         self._by_definitions = definitions
+        self._patience = patience
         self.found: str | None = None
         self.cut: int | None = None
         self._line = ""
@@ -60,7 +63,7 @@ class RepetitionGuard:
                 self._take(self._line)
                 self._length += len(self._line)
                 self._line = ""
-            elif len(self._line) >= LINE_LENGTH:
+            elif len(self._line) >= self._patience * LINE_LENGTH:
                 self._look_along_the_line()
         return self.found is not None
 
@@ -72,7 +75,7 @@ class RepetitionGuard:
         for size in range(1, min(LONGEST_BLOCK, last) + 1):
             same = self._same[size] + 1 if self._lines[last - size] == bare else 0
             self._same[size] = same
-            if same + size >= max(TIMES * size, LINES):
+            if same + size >= self._patience * max(TIMES * size, LINES):
                 # The lines that were compared, and the block before them.
                 first = last - same - size + 1
                 self._report(_block_words(size), self._starts[first + size])
@@ -91,7 +94,7 @@ class RepetitionGuard:
         return self._starts[line]
 
     def _look_along_the_line(self) -> None:
-        end = self._line[-PERIODIC:]
+        end = self._line[-PERIODIC * self._patience :]
         for period in range(1, LONGEST_PERIOD + 1):
             if end[period:] == end[:-period]:
                 self._report("a line goes on and on", self._length)

@@ -49,6 +49,9 @@ __all__ = [
 ]
 
 
+#: Reasoning writes a draft, goes over it line by line, and writes it again.
+THINKING_PATIENCE = 4
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -249,6 +252,7 @@ class _Reading:
         #: What the reply says again and again, in words.
         self.repeated: str | None = None
         self._in_code, self._in_text = RepetitionGuard(), RepetitionGuard(definitions=False)
+        self._in_thoughts = RepetitionGuard(definitions=False, patience=THINKING_PATIENCE)
         self._started_s = started_s
         self._index = index
         self._told = 0
@@ -256,9 +260,14 @@ class _Reading:
     def take(self, piece: str, completion: Completion) -> Iterator[Thought | Wrote]:
         self.text.append(piece)
         code = self.reader.feed(piece)
+        thought = "".join(self.reader.thoughts[self._told :])
         yield from self._events(code, completion)
-        if self._in_code.feed(code) or self._in_text.feed(piece):
-            self.repeated = self._in_code.found or self._in_text.found
+        self._in_code.feed(code)
+        if thought or self.reader.thinking:
+            self._in_thoughts.feed(thought)
+        else:
+            self._in_text.feed(piece)
+        self.repeated = self._in_code.found or self._in_text.found or self._in_thoughts.found
 
     def whole_code(self) -> str:
         """The candidate's code, once the reply is over."""

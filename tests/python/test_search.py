@@ -173,6 +173,25 @@ def test_a_reply_that_repeats_itself_is_stopped_and_says_so(problem: Problem, k:
     assert made.chosen == k - 1
 
 
+def test_reasoning_may_go_over_its_drafts_and_is_stopped_only_where_it_never_ends(
+    problem: Problem,
+) -> None:
+    draft = "Let me write it down again:\n" + GOOD[GOOD.index("@triton") :]
+    thought = ["<think>\n", *[draft] * 8]
+    engine = ScriptedEngine(
+        [*thought, "Fine.\n</think>\n", *fenced(GOOD)], [*thought, *[draft] * 80]
+    )
+    profile = profile_for("deepseek-ai/DeepSeek-R1")
+    made, _ = run(problem, engine, Effort(), profile)
+    assert (made.candidate.finish, made.code) == ("stop", GOOD)
+    assert made.candidate.thought.count("class ModelNew") == 8
+    endless, _ = run(problem, engine, Effort(), profile)
+    assert endless.candidate.finish == "repetition"
+    assert "lines come over and over" in endless.candidate.note
+    assert "inside the model's thinking" in endless.candidate.no_code
+    assert engine.completions[1].tokens < 40
+
+
 def test_what_stands_before_the_repetition_may_be_right(problem: Problem) -> None:
     again = GOOD[GOOD.index("class ModelNew") :]
     engine = ScriptedEngine([f"```python\n{GOOD}", *[f"\n\n{again}"] * 50])
