@@ -44,12 +44,12 @@ from kernelllm_jupyter.translate import (
 )
 from kernelllm_jupyter.values import Problem, Translation
 
-__all__ = ["main"]
+__all__ = ["command_line", "main"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status."""
-    arguments = _parser().parse_args(argv)
+    arguments = command_line().parse_args(argv)
     try:
         status: int = arguments.run(arguments)
         sys.stdout.flush()
@@ -65,7 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return FAILED
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_line() -> argparse.ArgumentParser:
+    """The parser of every command; the docs read their reference from it."""
     parser = argparse.ArgumentParser(
         prog="kernelllm", description="PyTorch module in, proven Triton kernel out."
     )
@@ -99,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _command(commands: Any, name: str, run: Any, text: str, *, as_json: bool = True) -> Any:
-    command = commands.add_parser(name, help=text, description=text.capitalize() + ".")
+    command = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
     command.set_defaults(run=run)
     if as_json:
         command.add_argument(

@@ -65,7 +65,8 @@ def parse_problem(
     ``Problem.inputs`` describes them. ``names`` is the notebook's namespace: numbers, strings and
     modules that the cell takes from it are written into the problem's source.
 
-    Raises :class:`ProblemError` with a line where the text is no problem as it stands.
+    Raises :class:`~kernelllm_jupyter.errors.ProblemError` with a line where the text is no
+    problem as it stands.
     """
     text = _without_ipython_lines(source)
     tree = _parse(text, source)

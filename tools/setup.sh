@@ -29,7 +29,7 @@ if [ "$(cat "$stamp" 2>/dev/null)" != "$state" ] || [ ! -d kernelllm_jupyter/lab
   export PATH="$PWD/.venv/bin:$PATH"
   jlpm install --immutable
   jlpm build:prod
-  pip install --quiet --editable ".[lab,notebook,test,dev]"
+  pip install --quiet --editable ".[lab,notebook,test,dev,docs]"
   jupyter labextension develop --overwrite . >/dev/null
   printf '%s' "$state" >"$stamp"
 fi

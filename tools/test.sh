@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Sets up and runs everything that has to pass: linters, type checkers, unit and browser tests.
-# `tools/test.sh python` (or lint, typescript, browser) runs one part.
+# Sets up and runs everything that has to pass: linters, type checkers, the docs, unit and browser
+# tests. `tools/test.sh python` (or lint, docs, typescript, browser) runs one part.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bash tools/setup.sh
@@ -11,6 +11,11 @@ lint() {
   ruff format --check .
   mypy
   jlpm lint:check
+}
+docs() {
+  # Nothing is fetched, and a broken reference is an error.
+  sphinx-build -q -E -n -W --keep-going -b html docs docs/_build/html
+  echo "docs: docs/_build/html/index.html"
 }
 typescript() { jlpm test; }
 python_tests() {
@@ -31,8 +36,8 @@ browser() {
 }
 
 case "${1:-all}" in
-  all) lint; typescript; browser; python_tests ;;
+  all) lint; docs; typescript; browser; python_tests ;;
   python) python_tests ;;
-  lint | typescript | browser) "$1" ;;
-  *) echo "usage: tools/test.sh [lint|typescript|python|browser]" >&2; exit 2 ;;
+  lint | docs | typescript | browser) "$1" ;;
+  *) echo "usage: tools/test.sh [lint|docs|typescript|python|browser]" >&2; exit 2 ;;
 esac

@@ -1,0 +1,103 @@
+"""The pages say what the code says: tables are the code's, messages are quoted, links lead on."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kernelllm_jupyter import errors
+from kernelllm_jupyter.cli import command_line
+from kernelllm_jupyter.notebook.magic import COMMANDS
+from kernelllm_jupyter.notebook.settings import KernelLLM
+from kernelllm_jupyter.options import OPTIONS
+from kernelllm_jupyter.verify.codes import NOT_MADE, REASONS, WARNINGS
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
+sys.path.insert(0, str(DOCS))
+
+from code_tables import MARK, TABLES, filled  # noqa: E402
+
+PAGES = [path for path in sorted(DOCS.rglob("*.md")) if "_build" not in path.parts]
+FRONT_PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
+TROUBLE = DOCS / "troubleshooting.md"
+
+
+def test_every_table_is_on_a_page_and_every_mark_is_a_table() -> None:
+    marks = {mark for page in PAGES for mark in MARK.findall(page.read_text())}
+    assert marks == set(TABLES)
+
+
+def page_of(name: str) -> str:
+    return filled((DOCS / "reference" / f"{name}.md").read_text())
+
+
+def test_the_reference_has_every_option_command_setting_and_code() -> None:
+    magic, commands = page_of("magic"), page_of("command-line")
+    for option in OPTIONS:
+        assert all(f"`{flag}" in magic for flag in option.flags)
+        assert option.notebook_only or all(f"`{flag}" in commands for flag in option.flags)
+    assert all(f"`%kernelllm {name}`" in magic for name in COMMANDS)
+    shown = re.findall(r"^## `(kernelllm .*)`$", commands, re.MULTILINE)
+    assert len(shown) > 5
+    for name in shown:
+        with pytest.raises(SystemExit) as ended:
+            command_line().parse_args([*name.split()[1:], "--help"])
+        assert ended.value.code == 0
+    settings = page_of("settings")
+    assert all(
+        f"`c.KernelLLM.{name}`" in settings for name in KernelLLM.class_trait_names(config=True)
+    )
+    codes = page_of("codes")
+    named = {name for meanings in REASONS.values() for name in meanings}
+    assert all(f"`{name}`" in codes for name in named | set(WARNINGS) | set(NOT_MADE))
+
+
+# --- troubleshooting -----------------------------------------------------------------------------
+
+
+def test_every_kind_of_error_has_its_section() -> None:
+    sections = re.findall(r"^## `(\w+)`$", TROUBLE.read_text(), re.MULTILINE)
+    assert set(sections) == set(errors.__all__)
+
+
+def texts_of_the_package() -> set[str]:
+    return {
+        " ".join(node.value.split())
+        for path in (ROOT / "kernelllm_jupyter").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+
+
+def quoted_messages() -> Iterator[str]:
+    """The terms of the sections on errors that quote a message."""
+    _, *sections = re.split(r"^## ", TROUBLE.read_text(), flags=re.MULTILINE)
+    for section in sections:
+        if re.match(r"`\w+`\n", section):
+            yield from re.findall(r"^`([^`]+)`\n: ", section, re.MULTILINE)
+
+
+def test_the_messages_that_are_explained_are_those_that_are_given() -> None:
+    texts = texts_of_the_package()
+    quoted = list(quoted_messages())
+    assert len(quoted) > 25
+    for message in quoted:
+        for part in filter(None, (part.strip(" ().:,;") for part in message.split("…"))):
+            assert any(part in text for text in texts), f"nothing says {part!r}"
+
+
+# --- links ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", [*FRONT_PAGES, *PAGES], ids=lambda path: path.name)
+def test_every_link_to_a_file_leads_somewhere(page: Path) -> None:
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text):
+        if not target.startswith(("http://", "https://")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
