@@ -11,7 +11,7 @@ from typing import Any
 from kernelllm_jupyter.errors import UsageError
 from kernelllm_jupyter.values import TARGET_PATTERN, CheckOptions, Effort, Sampling
 
-__all__ = ["OPTIONS", "Option", "Request", "add_quantization", "request_from"]
+__all__ = ["OPTIONS", "Default", "Option", "Request", "add_quantization", "request_from"]
 
 STARTER_HINT = (
     "Using the bundled starter model: small, for a CPU, and only for the modules its card names. "
@@ -20,16 +20,42 @@ STARTER_HINT = (
 
 
 @dataclass(frozen=True)
+class Default:
+    """What stands in for an option that is not given, where a user can set that once.
+
+    :mod:`kernelllm_jupyter.settings` makes the setting of it. A ``value`` of None leaves the choice
+    to the model's profile. ``least`` and ``most`` are bounds that belong to the range, ``above``
+    is one that does not. ``text`` says what it is where the option's help does not read well.
+    """
+
+    title: str
+    value: bool | int | float | str | None
+    text: str = ""
+    least: float | None = None
+    above: float | None = None
+    most: float | None = None
+
+
+@dataclass(frozen=True)
 class Option:
-    """One option as ``argparse`` takes it; ``group`` tells who offers it."""
+    """One option as ``argparse`` takes it; ``default`` where it is a setting, too."""
 
     flags: tuple[str, ...]
     keywords: Mapping[str, Any] = field(default_factory=dict)
     notebook_only: bool = False
+    default: Default | None = None
+
+    @property
+    def name(self) -> str:
+        """Under which ``argparse`` keeps it, and the name of its setting."""
+        long = next((flag for flag in self.flags if flag.startswith("--")), self.flags[0])
+        return str(self.keywords.get("dest") or long.lstrip("-").replace("-", "_"))
 
 
-def _option(*flags: str, notebook_only: bool = False, **keywords: Any) -> Option:
-    return Option(flags, keywords, notebook_only)
+def _option(
+    *flags: str, notebook_only: bool = False, setting: Default | None = None, **keywords: Any
+) -> Option:
+    return Option(flags, keywords, notebook_only, setting)
 
 
 OPTIONS: tuple[Option, ...] = (
@@ -39,6 +65,7 @@ OPTIONS: tuple[Option, ...] = (
         metavar="NAME",
         help="Hugging Face id, local folder, 'starter', or URL#NAME of a model server "
         "(default: as configured, else starter)",
+        setting=Default("Model", "starter"),
     ),
     _option(
         "-k",
@@ -46,12 +73,23 @@ OPTIONS: tuple[Option, ...] = (
         type=int,
         metavar="N",
         help="sample up to N candidates side by side and keep the best verified one (default: 1)",
+        setting=Default(
+            "Candidates",
+            1,
+            "how many candidates are sampled at most; the best verified one is kept",
+            least=1,
+        ),
     ),
     _option(
         "--best",
         choices=("first", "fastest"),
         help="stop at the first verified candidate (the default), or time all that are verified "
         "and keep the fastest, where a GPU is",
+        setting=Default(
+            "Which candidate",
+            "first",
+            "the first verified candidate, or the fastest of all that are verified, where a GPU is",
+        ),
     ),
     _option(
         "--repair",
@@ -59,6 +97,12 @@ OPTIONS: tuple[Option, ...] = (
         metavar="N",
         help="up to N rounds of repair from the verdict where none is correct, and slips such as "
         "a missing import mended (default: 0)",
+        setting=Default(
+            "Rounds of repair",
+            0,
+            "how many rounds of repair follow at most where no candidate is correct",
+            least=0,
+        ),
     ),
     _option(
         "--check",
@@ -66,6 +110,7 @@ OPTIONS: tuple[Option, ...] = (
         action="store_true",
         default=None,
         help="check the candidate against the module as soon as it is there (the default)",
+        setting=Default("Check", True),
     ),
     _option("--no-check", dest="check", action="store_false", help="leave the check out"),
     _option(
@@ -73,22 +118,38 @@ OPTIONS: tuple[Option, ...] = (
         action="store_true",
         default=None,
         help="time a correct candidate too, where a GPU is",
+        setting=Default("Benchmark", False),
+    ),
+    _option(
+        "--no-benchmark", dest="benchmark", action="store_false", help="leave the benchmark out"
     ),
     _option(
         "--temperature",
         type=float,
         metavar="T",
         help="sampling temperature; 0 is greedy (default: the model's profile)",
+        setting=Default("Temperature", None, least=0),
     ),
-    _option("--top-p", type=float, metavar="P", help="nucleus sampling: probability mass kept"),
     _option(
-        "--max-new-tokens", type=int, metavar="N", help="longest reply, in tokens of the model"
+        "--top-p",
+        type=float,
+        metavar="P",
+        help="nucleus sampling: probability mass kept (default: the model's profile)",
+        setting=Default("Top p", None, above=0, most=1),
+    ),
+    _option(
+        "--max-new-tokens",
+        type=int,
+        metavar="N",
+        help="longest reply, in tokens of the model (default: the model's profile)",
+        setting=Default("Longest reply", None, least=1),
     ),
     _option("--seed", type=int, metavar="N", help="makes sampling repeatable"),
     _option(
         "--quantization",
         choices=("none", "8bit", "4bit"),
         help="load the model's weights in fewer bits, to fit on a smaller GPU (default: none)",
+        setting=Default("Quantization", "none"),
     ),
     _option(
         "--inputs",
@@ -106,6 +167,7 @@ OPTIONS: tuple[Option, ...] = (
         "--device",
         choices=("auto", "cpu", "cuda"),
         help="where the check runs (default: the best device there is)",
+        setting=Default("Device", "auto"),
     ),
     _option(
         "--target",
@@ -119,7 +181,13 @@ OPTIONS: tuple[Option, ...] = (
         default=None,
         help="let float32 products be made in TF32 (default: as PyTorch computes them)",
     ),
-    _option("--timeout", type=float, metavar="S", help="seconds that a check may take (60)"),
+    _option(
+        "--timeout",
+        type=float,
+        metavar="S",
+        help="seconds that a check may take (default: 60)",
+        setting=Default("Time limit of a check", 60.0, above=0),
+    ),
     _option(
         "--strict",
         action="store_true",

@@ -15,10 +15,7 @@ def load_ipython_extension(shell: Any) -> None:
     shell.register_magics(magics)
     for prefix in ("%%kernelllm", "%kernelllm"):
         shell.set_hook("complete_command", complete_options, str_key=prefix)
-    if magics.settings.preload:
-        from kernelllm_jupyter.notebook.commands import load_in_background
-
-        load_in_background(magics.settings.model, magics.settings.quantization)
+    magics.preload()
 
 
 def translate_cell(source: str) -> None:

@@ -30,6 +30,7 @@ __all__ = [
     "front_end",
     "read_generated",
     "replace_generated",
+    "sent_settings",
 ]
 
 Status = Literal["complete", "stopped", "failed"]
@@ -83,6 +84,16 @@ def front_end() -> FrontEnd | None:
     if not isinstance(marker, dict) or marker.get("v") != VERSION or not cell_id or not session:
         return None
     return FrontEnd(cell_id=cell_id, session=session)
+
+
+def sent_settings() -> Any:
+    """What stands in the settings editor of the front end that the running code was sent from.
+
+    Sent with each execute request, so that a change counts from the next cell on. ``None`` without
+    our extension; whatever it is, it is to be checked.
+    """
+    marker = (_parent().get("metadata") or {}).get(TARGET)
+    return marker.get("settings") if isinstance(marker, dict) else None
 
 
 class CellStream:

@@ -9,7 +9,7 @@ from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
 
 from kernelllm_jupyter.errors import UsageError
-from kernelllm_jupyter.notebook.settings import KernelLLM
+from kernelllm_jupyter.notebook.settings import configured
 from kernelllm_jupyter.options import OPTIONS, request_from
 
 __all__ = ["COMMANDS", "KernelLLMMagics", "complete_options"]
@@ -36,9 +36,20 @@ class KernelLLMMagics(Magics):
 
     def __init__(self, shell: Any):
         super().__init__(shell)
-        self.settings = KernelLLM(parent=shell)
+        self.settings = configured(shell)
         # `%config KernelLLM` finds a configurable through this list.
         shell.configurables.append(self.settings)
+
+    def preload(self) -> None:
+        """Start loading the model, where the settings ask for it."""
+        try:
+            settings = self.settings.in_force()
+        except UsageError:
+            return  # The next translation says what is wrong; without the magic none could.
+        if settings["preload"]:
+            from kernelllm_jupyter.notebook.commands import load_in_background
+
+            load_in_background(settings["model"], settings["quantization"])
 
     @with_options
     @cell_magic("kernelllm")
@@ -47,7 +58,7 @@ class KernelLLMMagics(Magics):
         from kernelllm_jupyter.notebook.run import translate_in_notebook
 
         arguments = parse_argstring(self.kernelllm_cell, line)
-        request = request_from(arguments, self.settings.as_defaults())
+        request = request_from(arguments, self.settings.in_force())
         translate_in_notebook(self.shell, request, cell)
 
     @line_magic("kernelllm")
@@ -55,10 +66,11 @@ class KernelLLMMagics(Magics):
         """%kernelllm load | unload | status | stop | doctor: the models and workers behind it."""
         from kernelllm_jupyter.notebook import commands
 
+        settings = self.settings.in_force()
         parser = _CommandParser(prog="%kernelllm", add_help=False)
         parser.add_argument("command", choices=COMMANDS)
-        parser.add_argument("-m", "--model", default=self.settings.model)
-        parser.add_argument("--quantization", default=self.settings.quantization)
+        parser.add_argument("-m", "--model", default=settings["model"])
+        parser.add_argument("--quantization", default=settings["quantization"])
         arguments = parser.parse_args(line.split() or ["status"])
         getattr(commands, arguments.command)(arguments.model, arguments.quantization)
 

@@ -1,13 +1,41 @@
-"""What a user can set once: ``c.KernelLLM.model = …`` or ``%config KernelLLM``."""
+"""What a user can set once: ``c.KernelLLM.model = …``, ``%config KernelLLM``, or in JupyterLab.
+
+The table is :mod:`kernelllm_jupyter.settings`; here it becomes traitlets, and meets what the
+front end's settings editor says.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from traitlets import Bool, Enum, Float, Int, Unicode
+from traitlets import Bool, Enum, Float, Int, TraitError, TraitType, Unicode, validate
 from traitlets.config import Configurable
 
-__all__ = ["KernelLLM"]
+from kernelllm_jupyter.errors import UsageError
+from kernelllm_jupyter.notebook.cell import sent_settings
+from kernelllm_jupyter.settings import SETTINGS, Setting, from_editor, in_force
+
+__all__ = ["KernelLLM", "configured"]
+
+TYPES: dict[type, type[TraitType[Any, Any]]] = {
+    bool: Bool,
+    int: Int,
+    float: Float,
+    str: Unicode,
+}
+
+
+def _trait(setting: Setting) -> TraitType[Any, Any]:
+    text = setting.help
+    if setting.default is None:
+        text = f"{text} None is the model's profile's own."
+    trait: TraitType[Any, Any]
+    if setting.choices:
+        trait = Enum(setting.choices, setting.default, help=text)
+    else:
+        nullable = setting.default is None
+        trait = TYPES[setting.kind](setting.default, allow_none=nullable, help=text)
+    return trait.tag(config=True)
 
 
 class KernelLLM(Configurable):
@@ -16,39 +44,38 @@ class KernelLLM(Configurable):
     Named after the product because IPython addresses its configuration by class name.
     """
 
-    model = Unicode("starter", help="Hugging Face id, local folder, 'starter', or URL#NAME.").tag(
-        config=True
-    )
-    check = Bool(True, help="Check a candidate as soon as it is there.").tag(config=True)
-    k = Int(1, min=1, help="Candidates that are sampled at most; see -k.").tag(config=True)
-    repair = Int(0, min=0, help="Rounds of repair at most; see --repair.").tag(config=True)
-    best = Enum(
-        ("first", "fastest"), "first", help="Which of several verified ones is kept; see --best."
-    ).tag(config=True)
-    device = Enum(("auto", "cpu", "cuda"), "auto", help="Where a check runs.").tag(config=True)
-    timeout = Float(60.0, help="Seconds that a check may take.").tag(config=True)
-    temperature = Float(
-        None, allow_none=True, help="Sampling temperature; None is the profile's own."
-    ).tag(config=True)
-    top_p = Float(None, allow_none=True, help="Nucleus sampling; None is the profile's own.").tag(
-        config=True
-    )
-    max_new_tokens = Int(
-        None, allow_none=True, help="Longest reply in tokens; None is the profile's own."
-    ).tag(config=True)
-    idle_minutes = Float(
-        30.0, min=0.1, help="Minutes after which an unused model's process ends by itself."
-    ).tag(config=True)
-    quantization = Enum(
-        ("none", "8bit", "4bit"), "none", help="Bits of the model's weights; none leaves them."
-    ).tag(config=True)
-    preload = Bool(
-        False, help="Load the model in the background as soon as the extension is loaded."
-    ).tag(config=True)
+    if TYPE_CHECKING:
 
-    def as_defaults(self) -> dict[str, Any]:
-        """The settings under the names of the options that they stand in for."""
-        names = ("model", "quantization", "k", "repair", "best", "check", "device", "timeout")
-        sampling = ("temperature", "top_p", "max_new_tokens")
-        settings = {name: getattr(self, name) for name in (*names, *sampling)}
-        return {**settings, "idle_s": self.idle_minutes * 60}
+        def __getattr__(self, name: str) -> Any: ...
+
+    vars().update({setting.name: _trait(setting) for setting in SETTINGS})
+
+    @validate(*(setting.name for setting in SETTINGS))
+    def _in_range(self, proposal: Any) -> Any:
+        [setting] = [one for one in SETTINGS if one.name == proposal["trait"].name]
+        try:
+            return setting.checked(proposal["value"], "c.KernelLLM")
+        except UsageError as error:
+            raise TraitError(str(error)) from None
+
+    def configured(self) -> dict[str, Any]:
+        """The settings by their names, without the editor's."""
+        return {setting.name: getattr(self, setting.name) for setting in SETTINGS}
+
+    def in_force(self) -> dict[str, Any]:
+        """What stands in for the options that the running cell does not give.
+
+        Raises ``UsageError`` where the front end's settings editor says what cannot be.
+        """
+        return in_force(self.configured(), from_editor(sent_settings()))
+
+
+def configured(shell: Any) -> KernelLLM:
+    """A shell's settings; raises ``UsageError`` where its configuration says what cannot be."""
+    try:
+        return KernelLLM(parent=shell)
+    except TraitError as error:
+        raise UsageError(
+            f"{error} Correct it in ipython_config.py (or on the command line) and start the "
+            "Jupyter kernel again."
+        ) from None

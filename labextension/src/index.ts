@@ -4,27 +4,32 @@ import type {
 } from '@jupyterlab/application';
 import { ICommandPalette } from '@jupyterlab/apputils';
 import { INotebookTracker } from '@jupyterlab/notebook';
+import { ISettingRegistry } from '@jupyterlab/settingregistry';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 import { addCommands } from './commands';
 import { Notebooks } from './notebooks';
 import { showPanels } from './panelView';
+import { followSettings } from './settings';
 import { interruptOnStop } from './stopButton';
+
+const ID = 'kernelllm-jupyter:plugin';
 
 /** Streams Triton kernels into notebook cells, and offers the translation of a cell. */
 const plugin: JupyterFrontEndPlugin<void> = {
-  id: 'kernelllm-jupyter:plugin',
+  id: ID,
   description: 'Translates PyTorch cells to Triton kernels.',
   autoStart: true,
   requires: [INotebookTracker],
-  optional: [ICommandPalette, ITranslator],
+  optional: [ICommandPalette, ITranslator, ISettingRegistry],
   activate: (
     app: JupyterFrontEnd,
     tracker: INotebookTracker,
     palette: ICommandPalette | null,
-    translator: ITranslator | null
+    translator: ITranslator | null,
+    registry: ISettingRegistry | null
   ) => {
     const trans = (translator ?? nullTranslator).load('kernelllm_jupyter');
-    new Notebooks(tracker);
+    new Notebooks(tracker, followSettings(registry, ID));
     showPanels(tracker);
     interruptOnStop(tracker);
     addCommands(app, tracker, palette, trans);

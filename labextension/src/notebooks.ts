@@ -1,7 +1,7 @@
 import type { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
 import type { Kernel } from '@jupyterlab/services';
 import { IAskingNotebook, acceptComms } from './comm';
-import { MARKER, NAME, Request } from './protocol';
+import { NAME, Request, Settings, executeMark } from './protocol';
 
 type Context = NotebookPanel['context'];
 
@@ -26,11 +26,15 @@ function asAsking(context: Context): IAskingNotebook {
  * Follows the open notebooks and the kernel connection that each of them has at the time.
  *
  * Each connection gets the comm target and marks its execute requests, which is how the Jupyter
- * kernel knows, without asking back, that a cell can be written: an answer from here could not
- * reach a kernel that is busy running the cell.
+ * kernel knows, without asking back, that a cell can be written and what the user's settings are:
+ * an answer from here could not reach a kernel that is busy running the cell.
  */
 export class Notebooks {
-  constructor(tracker: INotebookTracker) {
+  /** `settings` gives what stands in the settings editor now. */
+  constructor(
+    tracker: INotebookTracker,
+    private readonly settings: () => Settings
+  ) {
     tracker.forEach(panel => this.follow(panel.context));
     tracker.widgetAdded.connect((_, panel) => this.follow(panel.context));
   }
@@ -59,11 +63,10 @@ export class Notebooks {
     acceptComms(kernel, request => this.findAsking(request));
     const request = kernel.requestExecute.bind(kernel);
     kernel.requestExecute = (content, disposeOnDone, metadata) =>
-      request(
-        content,
-        disposeOnDone,
-        this.hears(kernel) ? { ...metadata, [NAME]: MARKER } : metadata
-      );
+      request(content, disposeOnDone, {
+        ...metadata,
+        [NAME]: executeMark(this.hears(kernel), this.settings())
+      });
   }
 
   /**

@@ -5,14 +5,24 @@
  * no JupyterLab; everything that comes over the wire passes one of the guards below.
  */
 
+import type { JSONObject } from '@lumino/coreutils';
+
 /** Name of the comm target, of the marker in execute metadata and of the cell metadata. */
 export const NAME = 'kernelllm';
 
 /** Version of this protocol; the kernel falls back to plain output where it differs. */
 export const VERSION = 1;
 
-/** Tells the kernel, in each execute request's metadata, that this extension listens. */
-export const MARKER = { v: VERSION } as const;
+/** What stands in the settings editor, by the names of the schema's properties. */
+export type Settings = JSONObject;
+
+/**
+ * Our entry in the metadata of each execute request. `hears` says whether comms arrive here, so
+ * that a cell can be written: only then does it carry the protocol's version.
+ */
+export function executeMark(hears: boolean, settings: Settings): JSONObject {
+  return hears ? { v: VERSION, settings } : { settings };
+}
 
 /** What the opening data of all our comms have in common. */
 interface IOpening {

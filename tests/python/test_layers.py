@@ -39,6 +39,7 @@ LAYERS = {
     "grid": 3,
     "report": 3,
     "options": 3,
+    "settings": 3,
     "doctor": 3,
     "api": 4,
     "repl": 4,

@@ -1,4 +1,10 @@
-import { VERSION, asCellMark, asRequest, asStreamMessage } from '../protocol';
+import {
+  VERSION,
+  asCellMark,
+  asRequest,
+  asStreamMessage,
+  executeMark
+} from '../protocol';
 
 const opening = { v: VERSION, source_cell: 'a', session: 's' };
 
@@ -57,5 +63,15 @@ describe('asCellMark', () => {
 
   it.each(Object.keys(mark))('takes no mark without %s', key => {
     expect(asCellMark({ ...mark, [key]: undefined })).toBeNull();
+  });
+});
+
+describe('executeMark', () => {
+  it('carries the version only where comms arrive, and the settings always', () => {
+    expect(executeMark(true, { k: 2 })).toEqual({
+      v: VERSION,
+      settings: { k: 2 }
+    });
+    expect(executeMark(false, { k: 2 })).toEqual({ settings: { k: 2 } });
   });
 });
