@@ -38,13 +38,17 @@ News = Thought | Wrote | Noted | Generated | Checking | Checked | Broke
 
 
 class Checks:
-    """``done`` is to be called for each verdict and each failure that was read."""
+    """``done`` is to be called for each verdict and each failure that was read.
+
+    ``jobs`` of them run at once; by default as many as are good for the device.
+    """
 
     def __init__(
         self,
         problem: Problem,
         options: CheckOptions | None,
         news: queue.SimpleQueue[News],
+        jobs: int | None = None,
     ):
         from kernelllm_jupyter.verify.gpu import gpu_present
         from kernelllm_jupyter.verify.suite import default_jobs
@@ -52,7 +56,7 @@ class Checks:
         self._problem, self._options, self._news = problem, options, news
         device = options.device if options else "cpu"
         self.on_gpu = device != "cpu" and gpu_present()
-        self._jobs = default_jobs(device)
+        self._jobs = jobs or default_jobs(device)
         self._waiting: deque[tuple[int, str]] = deque()
         self._running: dict[int, tuple[threading.Event, threading.Thread]] = {}
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from kernelllm_jupyter.address import destination
-from kernelllm_jupyter.commands import check, serve
+from kernelllm_jupyter.commands import check, evaluate, serve
 from kernelllm_jupyter.commands.terminal import (
     FAILED,
     INTERRUPTED,
@@ -26,7 +26,7 @@ from kernelllm_jupyter.options import (
     OPTIONS,
     STARTER_HINT,
     Request,
-    add_quantization,
+    add_options,
     request_from,
 )
 from kernelllm_jupyter.problem import parse_problem
@@ -86,9 +86,12 @@ def command_line() -> argparse.ArgumentParser:
     command.add_argument("--timeout", type=float, default=300.0, metavar="S")
     command.add_argument("--name", metavar="CLASS", help="which class of the reference")
 
+    text = "what a model is worth on a suite of problems: pass@k, fast_p"
+    evaluate.add_arguments(_command(commands, "evaluate", evaluate.run, text))
+
     command = _command(commands, "repl", _repl, "an interactive session", as_json=False)
     command.add_argument("-m", "--model", default="starter", metavar="NAME")
-    add_quantization(command)
+    add_options(command, "--quantization")
 
     text = "serve a model to a team, over OpenAI's protocol"
     serve.add_arguments(_command(commands, "serve", serve.run, text, as_json=False))

@@ -9,6 +9,7 @@
     ├── EngineError                a model could not be run
     │   ├── ModelNotFound          no such checkpoint, or not reachable
     │   ├── CheckpointError        a checkpoint that is there but cannot be used
+    │   ├── PromptTooLong          the model cannot see the whole prompt and answer it
     │   ├── ServerError            a model server could not be reached, refused, or broke off
     │   └── EngineDied             the model process ended while it was needed
     └── WorkerError                the worker could not be started or spoken to
@@ -28,6 +29,7 @@ __all__ = [
     "KernelLLMError",
     "ModelNotFound",
     "ProblemError",
+    "PromptTooLong",
     "ServerError",
     "UnsupportedModule",
     "UsageError",
@@ -80,6 +82,10 @@ class ModelNotFound(EngineError):
 
 class CheckpointError(EngineError):
     """A checkpoint that exists but cannot be used (no weights, not safetensors, too large, …)."""
+
+
+class PromptTooLong(EngineError):
+    """The prompt leaves the model no room for an answer; known before anything is generated."""
 
 
 class ServerError(EngineError):

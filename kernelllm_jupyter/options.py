@@ -11,7 +11,7 @@ from typing import Any
 from kernelllm_jupyter.errors import UsageError
 from kernelllm_jupyter.values import TARGET_PATTERN, CheckOptions, Effort, Sampling
 
-__all__ = ["OPTIONS", "Default", "Option", "Request", "add_quantization", "request_from"]
+__all__ = ["OPTIONS", "Default", "Option", "Request", "add_options", "request_from"]
 
 STARTER_HINT = (
     "Using the bundled starter model: small, for a CPU, and only for the modules its card names. "
@@ -203,10 +203,11 @@ OPTIONS: tuple[Option, ...] = (
 )
 
 
-def add_quantization(command: argparse.ArgumentParser) -> None:
-    """Give another command of the terminal the option as a translation has it."""
-    option = next(each for each in OPTIONS if "--quantization" in each.flags)
-    command.add_argument(*option.flags, **option.keywords)
+def add_options(command: argparse.ArgumentParser, *flags: str) -> None:
+    """Give another command of the terminal options as a translation has them."""
+    for flag in flags:
+        option = next(each for each in OPTIONS if flag in each.flags)
+        command.add_argument(*option.flags, **option.keywords)
 
 
 @dataclass(frozen=True)

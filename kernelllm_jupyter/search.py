@@ -53,13 +53,17 @@ from kernelllm_jupyter.values import (
     Verdict,
 )
 
-__all__ = ["Began", "Measured", "Measuring", "SearchEvent", "search"]
+__all__ = ["Began", "Measured", "Measuring", "SearchCancelled", "SearchEvent", "search"]
 
 #: How many streams run at once: as many as the local engine decodes in one batch.
 WIDTH = 16
 #: How long streams and checks that are no longer wanted may take to end.
 ENDING_S = 3.0
 SURPLUS = "Stopped: another candidate was verified first."
+
+
+class SearchCancelled(Exception):
+    """Raised out of a search whose ``cancel`` was set."""
 
 
 @dataclass(frozen=True)
@@ -96,12 +100,17 @@ def search(
     effort: Effort | None = None,
     sampling: Sampling | None = None,
     check: CheckOptions | None = None,
+    jobs: int | None = None,
+    cancel: threading.Event | None = None,
 ) -> Generator[SearchEvent, None, None]:
     """Translate ``problem`` with up to ``effort.k`` candidates and ``effort.repair`` more rounds.
 
     Without a check all k are sampled and the first complete one is kept. Raises what
     :func:`~kernelllm_jupyter.translate.translate` does; what only some candidates suffer from (a
     stream that breaks off, say) is their ``note``.
+
+    ``jobs`` checks run at once, by default as many as are good for the device. ``cancel`` ends a
+    search in another thread, with ``SearchCancelled``; it is looked at where there are several.
     """
     wanted = effort or Effort()
     if not wanted.several:
@@ -112,7 +121,7 @@ def search(
         start_warm_up(check)
     yield from load_events(engine)
     with contextlib.closing(
-        _Search(problem, engine, profile, wanted, sampling or Sampling(), check)
+        _Search(problem, engine, profile, wanted, sampling or Sampling(), check, jobs, cancel)
     ) as run:
         yield from run.events()
 
@@ -143,14 +152,17 @@ class _Search:
         effort: Effort,
         sampling: Sampling,
         check: CheckOptions | None,
+        jobs: int | None,
+        cancel: threading.Event | None,
     ):
+        self._cancel = cancel or threading.Event()
         self._problem, self._engine, self._profile = problem, engine, profile
         self._effort, self._options = effort, check
         self._asking = Asking(problem, profile, effort, sampling)
         self._news: queue.SimpleQueue[News] = queue.SimpleQueue()
         self._attempts: list[_Attempt] = []
         self._streaming: set[int] = set()
-        self._checks = Checks(problem, check, self._news)
+        self._checks = Checks(problem, check, self._news, jobs)
         #: The first candidate of each code.
         self._known: dict[str, int] = {}
         self._troubles: list[KernelLLMError] = []
@@ -247,6 +259,8 @@ class _Search:
         """What comes next; waits in slices, so that an interrupt gets through at once."""
         until = None if timeout_s is None else time.monotonic() + timeout_s
         while True:
+            if self._cancel.is_set():
+                raise SearchCancelled
             try:
                 return self._news.get(timeout=0.1)
             except queue.Empty:
@@ -307,7 +321,7 @@ class _Search:
             if each is attempt or same:
                 each.verdict = verdict
                 yield Checked(verdict, each.index)
-        if verdict.correct and not self._times and self._winner is None:
+        if verdict.correct and self._winner is None and not (self._times or self._effort.every):
             self._winner = attempt.index
 
     def _broken(self, attempt: _Attempt, error: BaseException) -> Iterator[SearchEvent]:
@@ -393,7 +407,8 @@ class _Search:
     def _measure(self) -> Iterator[SearchEvent]:
         """Time the verified candidates one after another, while nothing else runs."""
         verified = list(self._verified())
-        for attempt in verified if len(verified) > 1 else []:
+        worth_it = len(verified) > 1 or self._effort.every
+        for attempt in verified if worth_it else []:
             assert attempt.candidate is not None
             code, cancel = attempt.candidate.code, threading.Event()
             steps = in_thread(functools.partial(self._time, code, cancel))

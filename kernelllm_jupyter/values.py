@@ -158,17 +158,19 @@ class Effort:
 
     ``k`` candidates at most are sampled side by side, and up to ``repair`` rounds follow in which
     the failed ones are put right. ``best`` is ``first`` (the first verified one ends it all) or
-    ``fastest`` (all are sampled, and the verified ones timed, which takes a GPU).
+    ``fastest`` (all are sampled, and the verified ones timed, which takes a GPU). With ``every``
+    all k are sampled and checked in any case, though one is verified.
     """
 
     k: int = 1
     repair: int = 0
     best: Literal["first", "fastest"] = "first"
+    every: bool = False
 
     @property
     def several(self) -> bool:
-        """Whether there may be more than one candidate."""
-        return self.k > 1 or self.repair > 0
+        """Whether there is more to do than to make one candidate and check it."""
+        return self.k > 1 or self.repair > 0 or self.every
 
 
 def _finite(value: float | None) -> float | None:

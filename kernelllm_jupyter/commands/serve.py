@@ -16,7 +16,7 @@ from kernelllm_jupyter.address import server_address
 from kernelllm_jupyter.commands.terminal import FAILED, say
 from kernelllm_jupyter.engines.keys import Key
 from kernelllm_jupyter.errors import UsageError
-from kernelllm_jupyter.options import add_quantization
+from kernelllm_jupyter.options import add_options
 
 __all__ = ["add_arguments", "run"]
 
@@ -36,7 +36,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         help="address to listen at (127.0.0.1: this machine only; 0.0.0.0: every network)",
     )
     command.add_argument("--port", type=int, default=8000, help="port (8000); 0 takes a free one")
-    add_quantization(command)
+    add_options(command, "--quantization")
     command.add_argument(
         "--api-key",
         action="store_true",

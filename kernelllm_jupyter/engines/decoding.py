@@ -27,7 +27,7 @@ from transformers import (
 
 from kernelllm_jupyter.engines.detokenize import Detokenizer
 from kernelllm_jupyter.engines.loading import LoadedModel
-from kernelllm_jupyter.errors import EngineError
+from kernelllm_jupyter.errors import EngineError, PromptTooLong
 from kernelllm_jupyter.values import FinishReason, Prompt, Sampling
 
 __all__ = ["Reply", "Sink", "decode_batch", "reply_for", "warm_up"]
@@ -110,13 +110,13 @@ class Reply:
 
 
 def reply_for(loaded: LoadedModel, prompt: Prompt, sampling: Sampling, sink: Sink) -> Reply:
-    """A completion ready to be decoded; raises ``EngineError`` where the prompt is too long."""
+    """A completion ready to be decoded; raises ``PromptTooLong`` where it would have no room."""
     _refuse_nonsense(sampling)
     ids, begun = loaded.encoded(prompt)
     wanted = DEFAULT_MAX_NEW_TOKENS if sampling.max_new_tokens is None else sampling.max_new_tokens
     room = loaded.context - len(ids)
     if room < min(wanted, LEAST_ROOM):
-        raise EngineError(
+        raise PromptTooLong(
             f"The prompt has {len(ids)} tokens and the model sees at most {loaded.context} with "
             "its answer: shorten the module, or leave parts out of the cell that it does not need."
         )

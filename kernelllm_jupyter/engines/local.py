@@ -38,7 +38,7 @@ from kernelllm_jupyter.errors import EngineDied, EngineError, UsageError
 from kernelllm_jupyter.prompts import resolve_model
 from kernelllm_jupyter.values import FinishReason, Prompt, Sampling
 
-__all__ = ["IDLE_S", "LocalCompletion", "LocalEngine", "running", "stop_all"]
+__all__ = ["IDLE_S", "LocalCompletion", "LocalEngine", "checkpoint_stamp", "running", "stop_all"]
 
 #: How long an unused model stays in memory, unless the engine says otherwise.
 IDLE_S = 1800.0
@@ -198,7 +198,13 @@ class LocalEngine:
         gpus = "" if self._device == "cpu" else os.environ.get("CUDA_VISIBLE_DEVICES", "")
         packed = () if self._quantization == "none" else (self._quantization,)
         return server_files(
-            self._runtime_dir, path, _stamp(path), self._device, self._dtype, gpus, *packed
+            self._runtime_dir,
+            path,
+            checkpoint_stamp(path),
+            self._device,
+            self._dtype,
+            gpus,
+            *packed,
         )
 
     def _path(self) -> str:
@@ -316,7 +322,7 @@ class LocalCompletion:
         self.close()
 
 
-def _stamp(path: str) -> str:
+def checkpoint_stamp(path: str) -> str:
     """Changes when a local checkpoint is written anew: its old weights must not answer."""
     marks = []
     for name in ("", "config.json", "model.safetensors", "tokenizer.json"):

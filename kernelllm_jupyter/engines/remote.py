@@ -34,7 +34,13 @@ from kernelllm_jupyter.engines.openai_wire import (
 )
 from kernelllm_jupyter.engines.retries import Retries
 from kernelllm_jupyter.engines.streaming import stream
-from kernelllm_jupyter.errors import EngineError, ModelNotFound, ServerError, UsageError
+from kernelllm_jupyter.errors import (
+    EngineError,
+    ModelNotFound,
+    PromptTooLong,
+    ServerError,
+    UsageError,
+)
 from kernelllm_jupyter.values import FinishReason, Prompt, Sampling
 
 __all__ = ["RemoteCompletion", "RemoteEngine"]
@@ -249,10 +255,9 @@ class RemoteEngine:
         asked = body.get("max_tokens") or body.get("max_completion_tokens") or 0
         if 0 < room < asked:
             return room
-        raise ServerError(
+        raise PromptTooLong(
             f"The prompt is too long for {self._name}: {refusal.words} Shorten the module, or "
-            "leave parts out of the cell that it does not need.",
-            refusal.status,
+            "leave parts out of the cell that it does not need."
         )
 
     def _told(self, refusal: Refused) -> EngineError:
@@ -381,8 +386,8 @@ class RemoteCompletion:
         self._arrived.put(None)
 
 
-def _too_long(name: str, tokens: int, context: int) -> EngineError:
-    return EngineError(
+def _too_long(name: str, tokens: int, context: int) -> PromptTooLong:
+    return PromptTooLong(
         f"The prompt has {tokens} tokens and {name} sees at most {context} with its answer: "
         "shorten the module, or leave parts out of the cell that it does not need."
     )
