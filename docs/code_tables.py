@@ -17,11 +17,11 @@ from typing import Any
 
 from kernelllm_jupyter.cli import command_line
 from kernelllm_jupyter.notebook.magic import COMMANDS
-from kernelllm_jupyter.notebook.settings import KernelLLM
 from kernelllm_jupyter.options import OPTIONS
 from kernelllm_jupyter.prompts.families import FAMILIES, FIELDS
 from kernelllm_jupyter.prompts.kernelllm import KernelLLMProfile
 from kernelllm_jupyter.repl.session import HELP
+from kernelllm_jupyter.settings import SETTINGS
 from kernelllm_jupyter.starter import StarterProfile
 from kernelllm_jupyter.values import Sampling
 from kernelllm_jupyter.verify.codes import NOT_MADE, REASONS, WARNINGS
@@ -129,14 +129,13 @@ def session() -> str:
 
 
 def settings() -> str:
-    """Every setting of ``c.KernelLLM``."""
+    """Every setting: of ``c.KernelLLM`` and of JupyterLab's editor alike."""
     rows = []
-    for name, trait in sorted(KernelLLM.class_traits(config=True).items()):
-        values = getattr(trait, "values", None)
-        kind = " or ".join(code(repr(v)) for v in values) if values else trait.info()
-        default = code(repr(trait.default_value))
-        rows.append((code(f"c.KernelLLM.{name}"), kind, default, plain(trait.help)))
-    return table(("setting", "value", "default", "meaning"), rows)
+    for each in SETTINGS:
+        default = "the profile's" if each.default is None else code(repr(each.default))
+        option = code(each.option) if each.option else ""
+        rows.append((code(each.name), option, each.takes, default, plain(each.help)))
+    return table(("setting", "option", "takes", "default", "meaning"), rows)
 
 
 def front_end() -> str:
@@ -155,25 +154,7 @@ def front_end() -> str:
         ("keys", code(item["command"]), ", ".join(_keys(keys) for keys in item["keys"]))
         for item in schema.get("jupyter.lab.shortcuts", ())
     ]
-    found = table(("where", "command", "keys"), rows)
-    properties = schema.get("properties", {})
-    if not properties:
-        return found
-    return (
-        found
-        + "\n\n"
-        + table(
-            ("setting", "default", "meaning"),
-            [
-                (
-                    code(name),
-                    code(json.dumps(item.get("default"))),
-                    plain(item.get("description", item.get("title", ""))),
-                )
-                for name, item in properties.items()
-            ],
-        )
-    )
+    return table(("where", "command", "keys"), rows)
 
 
 def _keys(keys: str) -> str:

@@ -1,7 +1,7 @@
-"""Write the settings of ``kernelllm_jupyter/settings.py`` to where they are published.
+"""Write the settings of ``kernelllm_jupyter/settings.py`` into JupyterLab's schema.
 
-``python tools/settings.py`` brings JupyterLab's schema and the table in ``docs/settings.md`` up to
-date; with ``--check`` it changes nothing and fails where one of them is not.
+``python tools/settings.py`` brings ``labextension/schema/plugin.json`` up to date; with ``--check``
+it changes nothing and fails where it is not.
 """
 
 from __future__ import annotations
@@ -14,12 +14,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from kernelllm_jupyter.settings import SETTINGS, properties  # noqa: E402
+from kernelllm_jupyter.settings import properties  # noqa: E402
 
 SCHEMA = ROOT / "labextension" / "schema" / "plugin.json"
-PAGE = ROOT / "docs" / "settings.md"
 PROPERTIES = re.compile(r'(\n  "properties": ).*?(,\n  "additionalProperties")', re.DOTALL)
-TABLE = re.compile(r"(<!-- tools/settings\.py writes this -->\n).*?(<!-- to here -->\n)", re.DOTALL)
 
 
 def schema(text: str) -> str:
@@ -34,34 +32,15 @@ def schema(text: str) -> str:
     return new
 
 
-def page(text: str) -> str:
-    """The page with the table of today."""
-    lines = ["| setting | option | takes | default | meaning |", "|---|---|---|---|---|"]
-    for setting in SETTINGS:
-        option = f"`{setting.option}`" if setting.option else ""
-        default = "the model's profile's" if setting.default is None else f"`{setting.default}`"
-        lines.append(
-            f"| `{setting.name}` | {option} | {setting.takes} | {default} | {setting.help} |"
-        )
-    table = "\n".join(lines) + "\n"
-    written, count = TABLE.subn(lambda found: found[1] + table + found[2], text)
-    if count != 1:
-        raise SystemExit(f"{PAGE} has no place for the table of settings.")
-    return written
-
-
 def main() -> int:
-    stale = []
-    for path, write in ((SCHEMA, schema), (PAGE, page)):
-        text = path.read_text(encoding="utf-8")
-        if write(text) != text:
-            stale.append(path)
-            if "--check" not in sys.argv:
-                path.write_text(write(text), encoding="utf-8")
-    if stale and "--check" in sys.argv:
-        names = ", ".join(str(path.relative_to(ROOT)) for path in stale)
-        print(f"Not up to date: {names}. Run `python tools/settings.py`.", file=sys.stderr)
+    text = SCHEMA.read_text(encoding="utf-8")
+    if schema(text) == text:
+        return 0
+    if "--check" in sys.argv:
+        name = SCHEMA.relative_to(ROOT)
+        print(f"Not up to date: {name}. Run `python tools/settings.py`.", file=sys.stderr)
         return 1
+    SCHEMA.write_text(schema(text), encoding="utf-8")
     return 0
 
 

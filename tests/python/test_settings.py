@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DEFAULTS = {setting.name: setting.default for setting in SETTINGS}
 
 
-def test_schema_and_docs_list_every_setting() -> None:
+def test_the_editor_s_schema_lists_every_setting() -> None:
     tool = [sys.executable, str(ROOT / "tools" / "settings.py"), "--check"]
     ran = subprocess.run(tool, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
