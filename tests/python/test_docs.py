@@ -50,9 +50,7 @@ def test_the_reference_has_every_option_command_setting_and_code() -> None:
             command_line().parse_args([*name.split()[1:], "--help"])
         assert ended.value.code == 0
     settings = page_of("settings")
-    assert all(
-        f"`c.KernelLLM.{name}`" in settings for name in KernelLLM.class_trait_names(config=True)
-    )
+    assert all(f"| `{name}` |" in settings for name in KernelLLM.class_trait_names(config=True))
     codes = page_of("codes")
     named = {name for meanings in REASONS.values() for name in meanings}
     assert all(f"`{name}`" in codes for name in named | set(WARNINGS) | set(NOT_MADE))
