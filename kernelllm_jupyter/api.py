@@ -14,10 +14,12 @@ from contextlib import closing
 from typing import Any, Literal
 
 from kernelllm_jupyter.grid import Grid, told
-from kernelllm_jupyter.options import request_from
+from kernelllm_jupyter.options import Request, request_from
 from kernelllm_jupyter.problem import parse_problem
+from kernelllm_jupyter.recording import Recorded
+from kernelllm_jupyter.records import Records
 from kernelllm_jupyter.search import search
-from kernelllm_jupyter.translate import Finished, Generated, translate
+from kernelllm_jupyter.translate import Finished, translate
 from kernelllm_jupyter.values import CheckOptions, Sampling, Timing, Translation, Verdict
 
 __all__ = ["KernelLLM", "benchmark", "check"]
@@ -30,6 +32,8 @@ class KernelLLM:
     or a server's model as ``URL#NAME``. It is loaded on first use, in a process of its own that all
     of the user's sessions share; ``quantization`` (``8bit``, ``4bit``) fits it on a smaller GPU.
 
+    Translations are kept in the user's records (``kernelllm history``) unless ``records`` is False.
+
     Every method raises :class:`~kernelllm_jupyter.errors.EngineError` where the model cannot be
     loaded or fails.
     """
@@ -40,6 +44,7 @@ class KernelLLM:
         *,
         device: str | None = None,
         quantization: str | None = None,
+        records: bool = True,
     ):
         from kernelllm_jupyter.engines import get_engine
         from kernelllm_jupyter.prompts import profile_for
@@ -47,6 +52,7 @@ class KernelLLM:
         self.model = model
         self._engine = get_engine(model, device=device, quantization=quantization)
         self._profile = profile_for(model)
+        self._records = Records(on=records)
 
     def generate_triton(
         self,
@@ -66,10 +72,13 @@ class KernelLLM:
         sampling = Sampling(
             temperature=temperature, top_p=top_p, max_new_tokens=max_new_tokens, seed=seed
         )
-        for event in translate(problem, self._engine, self._profile, sampling=sampling):
-            if isinstance(event, Generated):
-                return event.candidate.code
-        raise AssertionError("a translation ends with its candidate")
+        request = Request(self.model, check=False, sampling=sampling)
+        made = translate(problem, self._engine, self._profile, sampling=sampling)
+        with closing(Recorded(made, self._records, problem, request, origin="python")) as events:
+            for event in events:
+                if isinstance(event, Finished):
+                    return event.translation.code
+        raise AssertionError("a translation ends with Finished")
 
     def translate(
         self,
@@ -100,9 +109,11 @@ class KernelLLM:
         """
         wanted = {"k": k, "repair": repair, "best": best, "check": bool(check)}
         drawn = {"max_new_tokens": max_new_tokens, "temperature": temperature}
-        request = request_from(argparse.Namespace(**wanted, **drawn, top_p=top_p, seed=seed))
+        request = request_from(
+            argparse.Namespace(model=self.model, **wanted, **drawn, top_p=top_p, seed=seed)
+        )
         problem = parse_problem(source, class_name=name, require_inputs=request.check)
-        events = search(
+        made = search(
             problem,
             self._engine,
             self._profile,
@@ -111,7 +122,7 @@ class KernelLLM:
             check=check if isinstance(check, CheckOptions) else request.check_options,
         )
         grid = Grid()
-        with closing(events):
+        with closing(Recorded(made, self._records, problem, request, origin="python")) as events:
             for event in events:
                 grid.take(event)
                 words = told(event, grid)
@@ -152,7 +163,7 @@ class KernelLLM:
         """An interactive session in the terminal: paste a module, get its Triton module."""
         from kernelllm_jupyter.repl import Repl
 
-        Repl(self._engine, self._profile).run()
+        Repl(self._engine, self._profile, records=self._records).run()
 
     def unload(self) -> None:
         """Free the model's memory."""

@@ -7,10 +7,11 @@ import argparse
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from typing import Any
 
 from kernelllm_jupyter.address import destination
-from kernelllm_jupyter.commands import check, evaluate, serve
+from kernelllm_jupyter.commands import check, evaluate, history, serve
 from kernelllm_jupyter.commands.terminal import (
     FAILED,
     INTERRUPTED,
@@ -30,6 +31,8 @@ from kernelllm_jupyter.options import (
     request_from,
 )
 from kernelllm_jupyter.problem import parse_problem
+from kernelllm_jupyter.recording import Recorded, keep_result
+from kernelllm_jupyter.records import Records
 from kernelllm_jupyter.report import rate, table, timing_text, verdict_text
 from kernelllm_jupyter.search import SearchEvent, search
 from kernelllm_jupyter.translate import (
@@ -96,6 +99,11 @@ def command_line() -> argparse.ArgumentParser:
     text = "serve a model to a team, over OpenAI's protocol"
     serve.add_arguments(_command(commands, "serve", serve.run, text, as_json=False))
 
+    command = _command(commands, "history", history.history, "what was made: the latest records")
+    history.add_history_arguments(command)
+    text = "one record: its code, verdict and timing"
+    history.add_show_arguments(_command(commands, "show", history.show, text))
+
     text = "what is installed, what is missing, and the remedy"
     command = _command(commands, "doctor", _doctor, text)
     command.add_argument("-m", "--model", default="", metavar="NAME", help="ask this server, too")
@@ -136,7 +144,7 @@ def _translate(arguments: argparse.Namespace) -> int:
         say(STARTER_HINT)
     if told := destination(request.model):
         say(told)
-    events = search(
+    made = search(
         problem,
         get_engine(request.model, quantization=request.quantization),
         profile_for(request.model, target=request.target),
@@ -144,9 +152,14 @@ def _translate(arguments: argparse.Namespace) -> int:
         sampling=request.sampling,
         check=request.check_options,
     )
+    events = Recorded(made, Records(), problem, request, origin="command")
     follow = _follow_several if request.effort.several else _follow
-    translation = follow(events, echo=not arguments.json)
+    with closing(events):
+        translation = follow(events, echo=not arguments.json)
     translation = _timed(translation, request)
+    if translation.timing is not None and events.recording is not None:
+        events.recording.timing(translation.code, translation.timing, translation.chosen)
+        events.recording.is_kept()  # Waits: the process ends next.
     if arguments.json:
         print_json(translation.to_json())
     failed = request.check and not (translation.verdict and translation.verdict.correct)
@@ -225,12 +238,14 @@ def _timed(translation: Translation, request: Request) -> Translation:
 def _benchmark(arguments: argparse.Namespace) -> int:
     from kernelllm_jupyter.verify.benchmark import benchmark
 
+    problem, code = _reference(arguments), read(arguments.candidate)
     timing = benchmark(
-        _reference(arguments),
-        read(arguments.candidate),
+        problem,
+        code,
         timeout_s=arguments.timeout,
         progress=lambda message: say(f"[{message}]"),
     )
+    keep_result(Records(), "benchmark", problem, code, timing, {"timeout_s": arguments.timeout})
     if arguments.json:
         print_json(timing.to_json())
     else:

@@ -119,6 +119,12 @@ SETTINGS: tuple[Setting, ...] = (
         "Minutes after which an unused model's process ends by itself.",
     ),
     Setting(
+        "records",
+        bool,
+        Default("Keep records", True),
+        "Keep every translation with its verdicts and timings in a file of your own.",
+    ),
+    Setting(
         "preload",
         bool,
         Default("Load early", False),

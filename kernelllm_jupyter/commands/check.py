@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 
 from kernelllm_jupyter.commands.terminal import (
@@ -23,6 +24,8 @@ from kernelllm_jupyter.commands.terminal import (
 from kernelllm_jupyter.errors import UsageError
 from kernelllm_jupyter.options import request_from
 from kernelllm_jupyter.problem import parse_problem
+from kernelllm_jupyter.recording import keep_result
+from kernelllm_jupyter.records import Records
 from kernelllm_jupyter.report import table, verdict_text
 from kernelllm_jupyter.translate import Checking, check_events
 from kernelllm_jupyter.values import CheckOptions
@@ -103,6 +106,10 @@ def _two_files(arguments: argparse.Namespace, options: CheckOptions) -> int:
             print_json(event.verdict.to_json())
         else:
             print(verdict_text(event.verdict, code))
+        records = Records()
+        keep_result(records, "check", problem, code, event.verdict, asdict(options))
+        if trouble := records.take_trouble():
+            say(f"[{trouble}]")
         return OK if event.verdict.correct else FAILED
     raise AssertionError("a check ends with its verdict")
 

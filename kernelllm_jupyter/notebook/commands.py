@@ -2,20 +2,44 @@
 
 from __future__ import annotations
 
+import argparse
 import threading
 from typing import Any
 
 from kernelllm_jupyter.address import server_address
 from kernelllm_jupyter.engines import LoadProgress, get_engine
-from kernelllm_jupyter.errors import EngineError
+from kernelllm_jupyter.errors import EngineError, UsageError
 
-__all__ = ["doctor", "load", "load_in_background", "status", "stop", "unload"]
+__all__ = ["carry_out", "load_in_background"]
 
 
-def load(model: str, quantization: str) -> None:
+def carry_out(arguments: argparse.Namespace) -> None:
+    """Carry out ``arguments.command``; raises ``UsageError`` where it takes no such arguments."""
+    command = {
+        "load": load,
+        "unload": unload,
+        "status": status,
+        "stop": stop,
+        "history": history,
+        "show": show,
+        "doctor": doctor,
+    }[arguments.command]
+    most = WORDS.get(arguments.command, 0)
+    if len(arguments.words) > most:
+        extra = " ".join(arguments.words[most:])
+        raise UsageError(f"%kernelllm {arguments.command} does not take {extra!r}.")
+    command(arguments)
+
+
+#: How many arguments a command takes at most, where it takes any.
+WORDS = {"show": 1}
+
+
+def load(arguments: argparse.Namespace) -> None:
     """Load the model now; returns when it can generate."""
-    get_engine(model, quantization=quantization).load(lambda step: print(step.message, flush=True))
-    print(f"{model} is ready.")
+    engine = get_engine(arguments.model, quantization=arguments.quantization)
+    engine.load(lambda step: print(step.message, flush=True))
+    print(f"{arguments.model} is ready.")
 
 
 def load_in_background(model: str, quantization: str) -> None:
@@ -34,17 +58,19 @@ def _ignore(_: LoadProgress) -> None:
     return None
 
 
-def unload(model: str, quantization: str) -> None:
-    get_engine(model, quantization=quantization).unload()
+def unload(arguments: argparse.Namespace) -> None:
+    model = arguments.model
+    get_engine(model, quantization=arguments.quantization).unload()
     if server_address(model) is None:
         print(f"{model} is unloaded.")
     else:
         print(f"Connections to {model} are closed; the server keeps its model.")
 
 
-def status(model: str, _: str) -> None:
+def status(arguments: argparse.Namespace) -> None:
     from kernelllm_jupyter.engines.local import running
 
+    model = arguments.model
     if server_address(model) is not None:
         _print_status(get_engine(model).status())
     engines = running()
@@ -58,7 +84,7 @@ def _print_status(status: dict[str, Any]) -> None:
     print(", ".join(f"{name} {value}" for name, value in status.items()))
 
 
-def stop(model: str, _: str) -> None:
+def stop(_: argparse.Namespace) -> None:
     from kernelllm_jupyter.engines.local import stop_all
     from kernelllm_jupyter.verify.worker import shutdown
 
@@ -67,7 +93,32 @@ def stop(model: str, _: str) -> None:
     print("Model processes and workers are ended; the next translation starts them again.")
 
 
-def doctor(model: str, _: str) -> None:
+def doctor(arguments: argparse.Namespace) -> None:
     from kernelllm_jupyter.doctor import examine, findings_text
 
-    print(findings_text(examine(model)))
+    print(findings_text(examine(arguments.model)))
+
+
+def history(arguments: argparse.Namespace) -> None:
+    from kernelllm_jupyter.history import history_html, history_text
+    from kernelllm_jupyter.records import Records
+
+    if arguments.limit < 1:
+        raise UsageError("--limit takes a number of at least 1.")
+    found = Records().summaries(arguments.limit)
+    _display(history_text(found), history_html(found))
+
+
+def show(arguments: argparse.Namespace) -> None:
+    from kernelllm_jupyter.history import record_html, record_text
+    from kernelllm_jupyter.records import Records
+
+    record = Records().find(arguments.words[0] if arguments.words else "last")
+    _display(record_text(record), record_html(record))
+
+
+def _display(text: str, html: str) -> None:
+    """In a notebook as HTML, in a terminal as text."""
+    from IPython.display import display
+
+    display({"text/plain": text, "text/html": html}, raw=True)

@@ -11,6 +11,7 @@ from IPython.core.magic_arguments import argument, magic_arguments, parse_argstr
 from kernelllm_jupyter.errors import UsageError
 from kernelllm_jupyter.notebook.settings import configured
 from kernelllm_jupyter.options import OPTIONS, request_from
+from kernelllm_jupyter.records import Records
 
 __all__ = ["COMMANDS", "KernelLLMMagics", "complete_options"]
 
@@ -19,6 +20,8 @@ COMMANDS = {
     "unload": "end the model's process and free its memory",
     "status": "what is loaded, and where",
     "stop": "end every model process and every worker of this user",
+    "history": "the latest records: translations, their verdicts and timings",
+    "show": "one record again, by its ID",
     "doctor": "what is installed and what is missing, with the remedy for each",
 }
 
@@ -37,6 +40,7 @@ class KernelLLMMagics(Magics):
     def __init__(self, shell: Any):
         super().__init__(shell)
         self.settings = configured(shell)
+        self._records = Records()
         # `%config KernelLLM` finds a configurable through this list.
         shell.configurables.append(self.settings)
 
@@ -58,21 +62,24 @@ class KernelLLMMagics(Magics):
         from kernelllm_jupyter.notebook.run import translate_in_notebook
 
         arguments = parse_argstring(self.kernelllm_cell, line)
-        request = request_from(arguments, self.settings.in_force())
-        translate_in_notebook(self.shell, request, cell)
+        settings = self.settings.in_force()
+        request = request_from(arguments, settings)
+        self._records.switch(settings["records"])
+        translate_in_notebook(self.shell, request, cell, self._records)
 
     @line_magic("kernelllm")
     def kernelllm_line(self, line: str) -> None:
-        """%kernelllm load | unload | status | stop | doctor: the models and workers behind it."""
+        """%kernelllm load | unload | status | stop | history | show | doctor"""
         from kernelllm_jupyter.notebook import commands
 
         settings = self.settings.in_force()
         parser = _CommandParser(prog="%kernelllm", add_help=False)
         parser.add_argument("command", choices=COMMANDS)
+        parser.add_argument("words", nargs="*")
         parser.add_argument("-m", "--model", default=settings["model"])
         parser.add_argument("--quantization", default=settings["quantization"])
-        arguments = parser.parse_args(line.split() or ["status"])
-        getattr(commands, arguments.command)(arguments.model, arguments.quantization)
+        parser.add_argument("--limit", type=int, default=20)
+        commands.carry_out(parser.parse_args(line.split() or ["status"]))
 
 
 class _CommandParser(argparse.ArgumentParser):

@@ -15,6 +15,7 @@ from kernelllm_jupyter.errors import KernelLLMError
 from kernelllm_jupyter.notebook import cell as cells
 from kernelllm_jupyter.notebook.panel import View
 from kernelllm_jupyter.options import Request
+from kernelllm_jupyter.records import Recording
 from kernelllm_jupyter.report import Report
 from kernelllm_jupyter.translate import Checked, Checking, check_events
 from kernelllm_jupyter.values import Problem
@@ -38,6 +39,7 @@ class Recheck:
         self._settle = settle
         self._busy = threading.Lock()
         self.view: View | None = None
+        self.recording: Recording | None = None
         self.report = Report("done", request.model)
 
     def check(self) -> None:
@@ -78,6 +80,8 @@ class Recheck:
             if isinstance(event, Checking):
                 self._show(stage="checking", message=event.message, code=code)
             elif isinstance(event, Checked):
+                if self.recording is not None:
+                    self.recording.verdict(code, event.verdict)
                 return replace(
                     self.report,
                     stage="done",
@@ -95,6 +99,8 @@ class Recheck:
             self._show(stage="timing", message=message, code=code)
 
         timing = benchmark(self._problem, code, progress=progress)
+        if self.recording is not None:
+            self.recording.timing(code, timing)
         verdict = self.report.verdict if code == self.report.code else None
         return replace(
             self.report, stage="done", message="", code=code, verdict=verdict, timing=timing

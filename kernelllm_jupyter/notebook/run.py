@@ -23,6 +23,8 @@ from kernelllm_jupyter.notebook.several import Several
 from kernelllm_jupyter.options import STARTER_HINT, Request
 from kernelllm_jupyter.problem import needs_live_values, parse_problem
 from kernelllm_jupyter.prompts import profile_for
+from kernelllm_jupyter.recording import Recorded
+from kernelllm_jupyter.records import Recording, Records
 from kernelllm_jupyter.report import Report, headline
 from kernelllm_jupyter.search import SearchEvent, search
 from kernelllm_jupyter.translate import (
@@ -51,7 +53,9 @@ class NotCorrect(KernelLLMError):
     """``--strict``: the verdict is anything but correct."""
 
 
-def translate_in_notebook(shell: Any, request: Request, source: str) -> Translation:
+def translate_in_notebook(
+    shell: Any, request: Request, source: str, records: Records
+) -> Translation:
     """Translate ``source`` below the executing cell and bind the result in the user's namespace.
 
     Raises what :func:`kernelllm_jupyter.translate.translate` raises, :class:`Stopped` after an
@@ -62,7 +66,7 @@ def translate_in_notebook(shell: Any, request: Request, source: str) -> Translat
     profile.prompt(problem)  # A module that is refused gets a message and no panel.
     engine = get_engine(request.model, idle_s=request.idle_s, quantization=request.quantization)
     run = _Run(shell, request, problem)
-    events = search(
+    made = search(
         problem,
         engine,
         profile,
@@ -70,10 +74,12 @@ def translate_in_notebook(shell: Any, request: Request, source: str) -> Translat
         sampling=request.sampling,
         check=request.check_options,
     )
+    events = Recorded(made, records, problem, request, origin="notebook")
     try:
         # Closed here and now after an interrupt: that is what cancels engine and worker.
         with contextlib.closing(events):
             for event in events:
+                run.recording = events.recording
                 run.take(event)
     except KeyboardInterrupt:
         raise Stopped(run.stop()) from None
@@ -98,6 +104,8 @@ class _Run:
         self._finished_cell = False
         self._text: list[str] = []
         self._translation: Translation | None = None
+        #: Where later verdicts and timings are kept; None where nothing is.
+        self.recording: Recording | None = None
         self._request = request
         self._several = Several(request.effort) if request.effort.several else None
         note = STARTER_HINT if request.model == "starter" else destination(request.model)
@@ -203,6 +211,8 @@ class _Run:
         self._show(stage="timing", message="Timing …")
         timing = benchmark(translation.problem, translation.code)
         self._report = replace(self._report, timing=timing)
+        if self.recording is not None:
+            self.recording.timing(translation.code, timing, translation.chosen)
         return replace(translation, timing=timing)
 
     def stop(self) -> str:
@@ -250,6 +260,7 @@ class _Run:
         self._report = report
         if self._recheck:
             self._recheck.report = report
+            self._recheck.recording = self.recording
         self._view.settle(report)
 
 

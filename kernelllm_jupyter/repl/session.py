@@ -17,8 +17,11 @@ from typing import TextIO
 from kernelllm_jupyter.engines import Engine
 from kernelllm_jupyter.errors import EngineError, KernelLLMError, UsageError
 from kernelllm_jupyter.grid import Grid, grid_rows, told
+from kernelllm_jupyter.options import Request
 from kernelllm_jupyter.problem import parse_problem
 from kernelllm_jupyter.prompts import Profile
+from kernelllm_jupyter.recording import Recorded
+from kernelllm_jupyter.records import Recording, Records
 from kernelllm_jupyter.repl.entries import Entries, Piped, is_command
 from kernelllm_jupyter.report import rate, table, verdict_text
 from kernelllm_jupyter.search import SearchEvent, search
@@ -63,14 +66,18 @@ class Repl:
         *,
         source: TextIO | None = None,
         sink: TextIO | None = None,
+        records: Records | None = None,
     ):
         self._engine = engine
+        self._records = records or Records()
         self._profile = profile
         self._source = source or sys.stdin
         self._sink = sink or sys.stdout
         self._sampling = Sampling()
         self._effort = Effort()
         self._last: tuple[Problem, str] | None = None
+        #: Of the last answer; its later verdicts go there.
+        self._recording: Recording | None = None
         self._commands: dict[str, Callable[[str], None]] = {
             "check": self._check,
             "k": self._set_k,
@@ -127,7 +134,7 @@ class Repl:
         effort = self._effort
         # One answer is checked when the user asks; of several, the check finds the one to keep.
         check = CheckOptions() if effort.several and problem.has_inputs else None
-        events = search(
+        made = search(
             problem,
             self._engine,
             self._profile,
@@ -135,10 +142,15 @@ class Repl:
             sampling=self._sampling,
             check=check,
         )
+        request = Request(
+            self._engine.model, check=check is not None, sampling=self._sampling, effort=effort
+        )
+        events = Recorded(made, self._records, problem, request, origin="terminal")
         following = _Several(self._say) if effort.several else _Single(self._say)
         try:
             with contextlib.closing(events):
                 for event in events:
+                    self._recording = events.recording
                     following.take(event)
         except (KeyboardInterrupt, EngineError) as error:
             kept = following.code
@@ -171,6 +183,8 @@ class Repl:
                 self._say(f"[{event.message}]\n")
             else:
                 self._say(verdict_text(event.verdict, code) + "\n")
+                if self._recording is not None:
+                    self._recording.verdict(code, event.verdict)
 
     def _show(self, _: str) -> None:
         self._say(self._answer()[1].rstrip("\n") + "\n")

@@ -61,6 +61,7 @@ def serve(kind: str, place: Path, *, extension: bool = True) -> Iterator[Server]
         "JUPYTER_CONFIG_DIR": str(place / "config"),
         "JUPYTER_DATA_DIR": str(place / "data"),
         "JUPYTER_RUNTIME_DIR": str(place / "runtime"),
+        "KERNELLLM_DATA": str(place / "records"),
         "IPYTHONDIR": str(place / "ipython"),
         "PYTHONPATH": os.pathsep.join([str(ROOT), str(Path(__file__).parent)]),
         "OMP_NUM_THREADS": "1",

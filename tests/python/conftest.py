@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -33,17 +32,22 @@ def own_runtime_folder() -> Iterator[Path]:
     """Model processes of the tests live in a folder of their own, and end with them."""
     # A short path: that of a Unix socket may have at most 107 bytes.
     folder = Path(tempfile.mkdtemp(prefix="kllm-"))
-    before = os.environ.get("XDG_RUNTIME_DIR")
-    os.environ["XDG_RUNTIME_DIR"] = str(folder)
-    yield folder
-    from kernelllm_jupyter.engines.local import stop_all
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_RUNTIME_DIR", str(folder))
+        yield folder
+        from kernelllm_jupyter.engines.local import stop_all
 
-    stop_all()
-    if before is None:
-        del os.environ["XDG_RUNTIME_DIR"]
-    else:
-        os.environ["XDG_RUNTIME_DIR"] = before
+        stop_all()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_records(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """No test writes to the records of whoever runs the tests."""
+    folder = tmp_path_factory.mktemp("records")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KERNELLLM_DATA", str(folder))
+        yield folder
 
 
 @pytest.fixture

@@ -186,6 +186,27 @@ def test_translate_takes_the_best_of_several(files: Path) -> None:
     assert "(kept)" in spoken.stderr
 
 
+def test_what_was_made_is_found_again_by_a_later_command(files: Path) -> None:
+    made = json.loads(kernelllm("translate", "reference.py", "--json", cwd=files).stdout)
+    key = made["record"]
+    listed = json.loads(kernelllm("history", "--limit", "1", "--json").stdout)
+    [latest] = listed["records"]
+    assert (latest["record"], latest["verdict"], latest["origin"]) == (key, "correct", "command")
+    assert key in kernelllm("history").stdout
+    record = json.loads(kernelllm("show", key[:6], "--json").stdout)
+    assert record["code"] == made["code"]
+    assert record["verdict"] == made["verdict"]
+    assert record["source"].startswith("import torch")
+    assert set(record["versions"]) >= {"python", "torch", "triton"}
+    assert "Correct: agrees" in kernelllm("show").stdout
+    unknown = kernelllm("show", "nosuch")
+    assert unknown.returncode == 1
+    assert "no record nosuch" in unknown.stderr
+    checked = kernelllm("check", "reference.py", "good.py", cwd=files)
+    assert checked.returncode == 0
+    assert json.loads(kernelllm("show", "--json").stdout)["kind"] == "check"
+
+
 def test_failing_candidates_are_an_exit_status_of_1(files: Path) -> None:
     hot = ("-k", "2", "--temperature", "60", "--max-new-tokens", "60", "--seed", "1")
     ran = kernelllm("translate", "reference.py", *hot, "--json", cwd=files)

@@ -29,6 +29,7 @@ LAYERS = {
     "fingerprint": 1,
     "mending": 1,
     "repetition": 1,
+    "records": 2,
     "engines": 2,
     "verify": 2,
     "translate": 3,
@@ -40,6 +41,8 @@ LAYERS = {
     "ledger": 1,
     "evaluate": 3,
     "grid": 3,
+    "recording": 3,
+    "history": 3,
     "report": 3,
     "options": 3,
     "settings": 3,
@@ -89,7 +92,7 @@ def test_imports_go_downward(path: Path) -> None:
             assert LAYERS.get(other, 0) <= own, f"{path.name}:{line} imports upward: {name}"
 
 
-@pytest.mark.parametrize("part", ["engines", "verify"])
+@pytest.mark.parametrize("part", ["engines", "verify", "records"])
 def test_a_bare_gpu_machine_needs_no_jupyter_package(part: str) -> None:
     for path in (PACKAGE / part).rglob("*.py"):
         for line, name in imported(path):

@@ -202,6 +202,30 @@ def test_it_works_inside_a_loop(session: JupyterSession, small_module: str) -> N
     assert verdict_of(session) == "correct"
 
 
+def test_what_was_made_outlives_the_jupyter_kernel(small_module: str) -> None:
+    session = JupyterSession()
+    try:
+        session.run("%load_ext kernelllm_jupyter")
+        translate(session, small_module)
+        key, code = session.value("(_kernelllm.record, _kernelllm.code)")
+        session.restart()
+        session.run("%load_ext kernelllm_jupyter")
+        [listed] = session.run("%kernelllm history --limit 1").bundles
+        assert key in listed["text/html"]
+        assert "correct" in listed["text/plain"]
+        [shown] = session.run(f"%kernelllm show {key[:5]}").bundles
+        assert code.strip() in shown["text/plain"]
+        assert "Correct: agrees with the PyTorch module" in shown["text/html"]
+        assert "no record" in session.run("%kernelllm show nosuch").error
+        assert "does not take" in session.run("%kernelllm history all").error
+        session.run("%config KernelLLM.records = False")
+        translate(session, small_module, "--no-check")
+        assert session.value("_kernelllm.record") is None
+        assert key in session.run("%kernelllm history --limit 1").bundles[0]["text/plain"]
+    finally:
+        session.close()
+
+
 def test_the_button_s_call_loads_the_extension_by_itself(small_module: str) -> None:
     session = JupyterSession()
     try:

@@ -1,0 +1,50 @@
+"""``kernelllm history`` and ``kernelllm show``: what was made, from the records."""
+
+from __future__ import annotations
+
+import argparse
+
+from kernelllm_jupyter.commands.terminal import OK, print_json
+from kernelllm_jupyter.errors import UsageError
+from kernelllm_jupyter.history import history_text, record_text
+from kernelllm_jupyter.records import Records
+
+__all__ = ["add_history_arguments", "add_show_arguments", "history", "show"]
+
+
+def add_history_arguments(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--limit", type=int, default=20, metavar="N", help="the latest N records (20)"
+    )
+
+
+def add_show_arguments(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "id",
+        metavar="ID",
+        nargs="?",
+        default="last",
+        help="the record's ID or the beginning of it (default: the latest record)",
+    )
+
+
+def history(arguments: argparse.Namespace) -> int:
+    """List the latest records."""
+    if arguments.limit < 1:
+        raise UsageError("--limit takes a number of at least 1.")
+    found = Records().summaries(arguments.limit)
+    if arguments.json:
+        print_json({"records": [summary.to_json() for summary in found]})
+    else:
+        print(history_text(found))
+    return OK
+
+
+def show(arguments: argparse.Namespace) -> int:
+    """Show one record: code, verdict and timing."""
+    record = Records().find(arguments.id)
+    if arguments.json:
+        print_json(record.to_json())
+    else:
+        print(record_text(record))
+    return OK
