@@ -24,7 +24,8 @@ sys.path.insert(0, str(DOCS))
 from code_tables import MARK, TABLES, filled  # noqa: E402
 
 PAGES = [path for path in sorted(DOCS.rglob("*.md")) if "_build" not in path.parts]
-FRONT_PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
+READMES = [ROOT / "README.md", ROOT / "README.zh-CN.md"]
+FRONT_PAGES = [*READMES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
 TROUBLE = DOCS / "troubleshooting.md"
 
 
@@ -99,3 +100,26 @@ def test_every_link_to_a_file_leads_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text):
         if not target.startswith(("http://", "https://")):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+# --- the README in Chinese -----------------------------------------------------------------------
+
+
+def shape_of(page: Path) -> dict[str, list[str]]:
+    """What a translation must not change."""
+    text = page.read_text()
+    blocks = re.findall(r"^```.*?^```$", text, re.DOTALL | re.MULTILINE)
+    prose = re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
+    return {
+        "code blocks": blocks,
+        "code in sentences": sorted(re.findall(r"`[^`\n]+`", prose)),
+        "links": sorted(re.findall(r"\]\(([^)]+)\)", prose)),
+        "headings": re.findall(r"^#+", prose, re.MULTILINE),
+        "rows of tables": [str(line.count("|")) for line in prose.splitlines() if "|" in line],
+    }
+
+
+def test_the_readme_in_chinese_has_the_same_commands_links_and_sections() -> None:
+    english, chinese = map(shape_of, READMES)
+    for what, found in english.items():
+        assert chinese[what] == found, f"{what} differ between README.md and README.zh-CN.md"
