@@ -8,14 +8,14 @@ the docs are made of it. Knows neither traitlets nor Jupyter.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from kernelllm_jupyter.errors import UsageError
 from kernelllm_jupyter.options import OPTIONS, Default, Option
 
-__all__ = ["EDITOR", "SETTINGS", "Setting", "from_editor", "in_force", "properties"]
+__all__ = ["EDITOR", "SETTINGS", "Setting", "from_editor", "in_force", "origins", "properties"]
 
 Value = bool | int | float | str | None
 
@@ -154,6 +154,16 @@ def from_editor(sent: Any) -> dict[str, Value]:
     }
     defaults = {setting.name: setting.default for setting in SETTINGS}
     return {name: value for name, value in found.items() if value != defaults[name]}
+
+
+def origins(configured: Mapping[str, Value], editor: Mapping[str, Value]) -> Iterator[str]:
+    """Each setting that is not at its default, with who set it."""
+    for setting in SETTINGS:
+        for said, whose in ((editor, "settings editor"), (configured, "c.KernelLLM")):
+            value = said.get(setting.name, setting.default)
+            if value != setting.default:
+                yield f"{setting.name} = {value!r} ({whose})"
+                break
 
 
 def in_force(configured: Mapping[str, Value], editor: Mapping[str, Value]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from kernelllm_jupyter.engines import LoadProgress, ProgressCallback
 from kernelllm_jupyter.errors import CheckpointError, EngineError, ModelNotFound
 
-__all__ = ["check_folder", "fetch", "is_folder_name"]
+__all__ = ["check_folder", "fetch", "is_folder_name", "on_this_machine"]
 
 #: What a checkpoint needs; scripts are only ever read (prompt templates), never run.
 WANTED = ("*.safetensors", "*.json", "*.model", "*.txt", "*.jinja", "*.py")
@@ -135,6 +135,16 @@ def fetch(model: str, progress: ProgressCallback) -> Path:
 
 
 def _cached(model: str) -> Path | None:
+    """Its folder, where it is whole; a download that was broken off is to be gone on with."""
+    folder, is_whole = on_this_machine(model)
+    return folder if is_whole else None
+
+
+def on_this_machine(model: str) -> tuple[Path | None, bool]:
+    """The folder of a Hugging Face id in the cache, if any, and whether nothing is missing in it.
+
+    Looks only. Raises ``ModelNotFound`` for what cannot be such an id.
+    """
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
@@ -148,13 +158,13 @@ def _cached(model: str) -> Path | None:
             "Ids look like facebook/KernelLLM."
         ) from error
     if not isinstance(config, str):
-        return None
+        return None, False
     folder = Path(config).parent
     try:
         check_folder(folder)
     except CheckpointError:
-        return None  # A download that was broken off: fetch what is missing.
-    return folder
+        return folder, False
+    return folder, True
 
 
 def _listing(model: str) -> dict[str, int | None]:

@@ -94,9 +94,21 @@ def stop(_: argparse.Namespace) -> None:
 
 
 def doctor(arguments: argparse.Namespace) -> None:
-    from kernelllm_jupyter.doctor import examine, findings_text
+    from IPython import get_ipython
 
-    print(findings_text(examine(arguments.model)))
+    from kernelllm_jupyter.doctor import examine, findings_text
+    from kernelllm_jupyter.notebook.cell import front_end
+    from kernelllm_jupyter.notebook.settings import of_shell
+
+    shell = get_ipython()
+    settings = of_shell(shell)
+    in_use = front_end() is not None if hasattr(shell, "kernel") else None
+    found = examine(
+        arguments.model,
+        settings=[settings.examined()] if settings else [],
+        extension_in_use=in_use,
+    )
+    print(findings_text(found))
 
 
 def history(arguments: argparse.Namespace) -> None:

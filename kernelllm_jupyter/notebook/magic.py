@@ -72,7 +72,7 @@ class KernelLLMMagics(Magics):
         """%kernelllm load | unload | status | stop | history | show | doctor"""
         from kernelllm_jupyter.notebook import commands
 
-        settings = self.settings.in_force()
+        settings = self._settings_for(line)
         parser = _CommandParser(prog="%kernelllm", add_help=False)
         parser.add_argument("command", choices=COMMANDS)
         parser.add_argument("words", nargs="*")
@@ -80,6 +80,14 @@ class KernelLLMMagics(Magics):
         parser.add_argument("--quantization", default=settings["quantization"])
         parser.add_argument("--limit", type=int, default=20)
         commands.carry_out(parser.parse_args(line.split() or ["status"]))
+
+    def _settings_for(self, line: str) -> dict[str, Any]:
+        try:
+            return self.settings.in_force()
+        except UsageError:
+            if line.split()[:1] == ["doctor"]:
+                return self.settings.configured()  # It tells what is wrong with them itself.
+            raise
 
 
 class _CommandParser(argparse.ArgumentParser):

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 from traitlets import Bool, Enum, Float, Int, TraitError, TraitType, Unicode, validate
 from traitlets.config import Configurable
 
+from kernelllm_jupyter.doctor.finding import Examined
 from kernelllm_jupyter.errors import UsageError
 from kernelllm_jupyter.notebook.cell import sent_settings
-from kernelllm_jupyter.settings import SETTINGS, Setting, from_editor, in_force
+from kernelllm_jupyter.settings import SETTINGS, Setting, from_editor, in_force, origins
 
-__all__ = ["KernelLLM", "configured"]
+__all__ = ["KernelLLM", "configured", "of_shell"]
 
 TYPES: dict[type, type[TraitType[Any, Any]]] = {
     bool: Bool,
@@ -69,6 +70,15 @@ class KernelLLM(Configurable):
         """
         return in_force(self.configured(), from_editor(sent_settings()))
 
+    def examined(self) -> Examined:
+        """What ``%kernelllm doctor`` says of the settings."""
+        try:
+            editor = from_editor(sent_settings())
+        except UsageError as error:
+            return Examined("settings", "missing", "one of them cannot be", str(error))
+        said = ", ".join(origins(self.configured(), editor))
+        return Examined("settings", "ok", said or "all at their defaults")
+
 
 def configured(shell: Any) -> KernelLLM:
     """A shell's settings; raises ``UsageError`` where its configuration says what cannot be."""
@@ -79,3 +89,9 @@ def configured(shell: Any) -> KernelLLM:
             f"{error} Correct it in ipython_config.py (or on the command line) and start the "
             "Jupyter kernel again."
         ) from None
+
+
+def of_shell(shell: Any) -> KernelLLM | None:
+    """The settings of a shell that has our extension loaded."""
+    found = (one for one in shell.configurables if isinstance(one, KernelLLM))
+    return next(found, None)

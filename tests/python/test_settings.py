@@ -18,7 +18,7 @@ from traitlets.config import Config
 from kernelllm_jupyter.errors import UsageError
 from kernelllm_jupyter.notebook.settings import KernelLLM, configured
 from kernelllm_jupyter.options import OPTIONS, request_from
-from kernelllm_jupyter.settings import SETTINGS, from_editor, in_force
+from kernelllm_jupyter.settings import SETTINGS, from_editor, in_force, origins
 
 ROOT = Path(__file__).resolve().parents[2]
 DEFAULTS = {setting.name: setting.default for setting in SETTINGS}
@@ -49,6 +49,12 @@ def test_the_editor_goes_before_traitlets_unless_it_stands_at_its_default() -> N
     settings = in_force({**DEFAULTS, "k": 2, "check": False, "repair": 3}, editor)
     assert (settings["k"], settings["check"], settings["repair"]) == (4, False, 3)
     assert settings["idle_s"] == 300
+    said = origins({**DEFAULTS, "k": 2, "repair": 3}, editor)
+    assert list(said) == [
+        "k = 4 (settings editor)",
+        "repair = 3 (c.KernelLLM)",
+        "idle_minutes = 5 (settings editor)",
+    ]
 
 
 @pytest.mark.parametrize("sent", [None, 7, [], {}, {"from_a_later_version": 1}])
@@ -130,6 +136,12 @@ def test_a_wrong_setting_is_one_clear_message(session: JupyterSession, small_mod
     assert ran.failed
     assert "k takes a whole number of at least 1, not 0" in ran.error
     assert "Traceback" not in ran.error
+    # The doctor does not fall ill of it.
+    metadata = {"kernelllm": {"v": 1, "settings": {"k": 0}}, "cellId": "a"}
+    told = session.run("%kernelllm doctor", metadata=metadata).printed
+    assert "✗ settings" in told
+    assert "at least 1, not 0" in told
+    assert ", in use here" in told
     ran = session.run("%config KernelLLM.timeout = 0")
     assert "timeout takes a number above 0" in ran.printed
     assert session.value("get_ipython().run_line_magic('config', 'KernelLLM.timeout')") == 60.0
