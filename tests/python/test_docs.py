@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kernelllm_jupyter import errors
+from kernelllm_jupyter import check, errors
 from kernelllm_jupyter.cli import command_line
 from kernelllm_jupyter.notebook.magic import COMMANDS
 from kernelllm_jupyter.notebook.settings import KernelLLM
@@ -123,3 +123,12 @@ def test_the_readme_in_chinese_has_the_same_commands_links_and_sections() -> Non
     english, chinese = map(shape_of, READMES)
     for what, found in english.items():
         assert chinese[what] == found, f"{what} differ between README.md and README.zh-CN.md"
+
+
+def test_the_kernel_of_the_guide_is_correct() -> None:
+    page = (DOCS / "how-to" / "own-kernel.md").read_text()
+    files = dict(
+        re.findall(r"^`(\w+\.py)`:\n\n```python\n(.*?)```$", page, re.DOTALL | re.MULTILINE)
+    )
+    verdict = check(files["reference.py"], files["candidate.py"], device="cpu")
+    assert verdict.verdict == "correct", verdict.reasons
