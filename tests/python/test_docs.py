@@ -97,7 +97,8 @@ def test_the_messages_that_are_explained_are_those_that_are_given() -> None:
 @pytest.mark.parametrize("page", [*FRONT_PAGES, *PAGES], ids=lambda path: path.name)
 def test_every_link_to_a_file_leads_somewhere(page: Path) -> None:
     text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
-    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text):
+    pictures = re.findall(r'(?:src|srcset)="([^"]+)"', text)
+    for target in [*pictures, *re.findall(r"\]\(([^)#\s]+)[^)]*\)", text)]:
         if not target.startswith(("http://", "https://")):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
