@@ -18,7 +18,7 @@ version = release = json.loads((HERE.parent / "package.json").read_text())["vers
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "code_tables"]
 exclude_patterns = ["_build"]
-needs_sphinx = "8.0"
+needs_sphinx = "8.1"
 
 myst_enable_extensions = ["deflist", "fieldlist"]
 myst_heading_anchors = 3
