@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import sys
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -25,6 +26,11 @@ from kernelllm_jupyter.settings import SETTINGS
 from kernelllm_jupyter.starter import StarterProfile
 from kernelllm_jupyter.values import Sampling
 from kernelllm_jupyter.verify.codes import NOT_MADE, REASONS, WARNINGS
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 ROOT = Path(__file__).resolve().parents[1]
 SCHEMA = ROOT / "kernelllm_jupyter" / "schemas" / "verdict.schema.json"
@@ -275,6 +281,33 @@ def fields() -> str:
     )
 
 
+# --- installing ----------------------------------------------------------------------------------
+
+#: What an extra is for; those that only developers need are not listed.
+EXTRAS = {
+    "lab": "JupyterLab itself",
+    "notebook": "Notebook 7 itself",
+    "keyring": "keys of model servers in the system's keyring",
+    "quantization": "`--quantization 8bit` and `4bit`",
+    "gguf": "models in GGUF files",
+    "serve": "`kernelllm serve` without vLLM",
+}
+NOT_FOR_USERS = {"test", "dev", "docs"}
+
+
+def extras() -> str:
+    """The extras of ``pyproject.toml``; one that has no meaning above raises ``KeyError``."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return table(
+        ("extra", "for", "installs"),
+        [
+            (code(name), EXTRAS[name], ", ".join(code(item) for item in needed))
+            for name, needed in project["optional-dependencies"].items()
+            if name not in NOT_FOR_USERS
+        ],
+    )
+
+
 TABLES: Mapping[str, Callable[[], str]] = {
     "options": options,
     "notebook-commands": notebook_commands,
@@ -284,6 +317,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "front-end": front_end,
     "codes": codes,
     "schema": schema,
+    "extras": extras,
     "profiles": profiles,
     "fields": fields,
 }
