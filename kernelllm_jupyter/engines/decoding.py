@@ -1,7 +1,8 @@
 """Completions through ``model.generate``: k at once in one batch, each with its own sampling.
 
-Every step of a batch passes through one stopping criterion, which takes the new token of each
-reply, hands its text on and says which replies are finished. No streamer thread, so nothing
+On a GPU the engine's own loop decodes (:mod:`kernelllm_jupyter.engines.stepping`). Elsewhere every
+step of a batch passes through one stopping criterion of ``generate``, which takes the new token of
+each reply, hands its text on and says which replies are finished. No streamer thread, so nothing
 can wait for a generation that failed. Knows tokens and replies, not sockets.
 
 Imports torch and transformers; only the model process imports this module.
@@ -25,7 +26,9 @@ from transformers import (
     StoppingCriteriaList,
 )
 
+from kernelllm_jupyter.engines import stepping
 from kernelllm_jupyter.engines.detokenize import Detokenizer
+from kernelllm_jupyter.engines.drawing import Rules, drawn
 from kernelllm_jupyter.engines.loading import LoadedModel
 from kernelllm_jupyter.errors import EngineError, PromptTooLong
 from kernelllm_jupyter.values import FinishReason, Prompt, Sampling
@@ -67,12 +70,18 @@ class Reply:
     finish: FinishReason | None = None
     _pending: list[str] = field(default_factory=list)
     _emitted_s: float = 0.0
+    _levels: list[float] = field(default_factory=list)
+
+    @property
+    def over(self) -> bool:
+        return self.finish is not None
 
     def take(self, token: int, now_s: float) -> bool:
         """Take the next token; true when the completion is over."""
         if self.cancelled:
             return self._end("cancelled")
         self.tokens += 1
+        del self._levels[:1]
         if token in self.stop_ids:
             return self._end("stop")
         text = self.detokenizer.feed(token)
@@ -85,9 +94,16 @@ class Reply:
             self._emitted_s = now_s
         return False
 
-    def draw(self) -> float:
-        """The next number that decides a token: in [0, 1), and 0 for the likeliest."""
-        return self.uniform.random() if self.temperature > 0 else 0.0
+    def levels(self, count: int) -> list[float]:
+        """The numbers that decide the next tokens: in [0, 1), and 0 for the likeliest.
+
+        Each token uses up one, when it is taken: what was only looked at decides the next.
+        """
+        if self.temperature == 0:
+            return [0.0] * count
+        while len(self._levels) < count:
+            self._levels.append(self.uniform.random())
+        return self._levels[:count]
 
     def _end(self, finish: FinishReason) -> bool:
         self._pending.append(self.detokenizer.flush())
@@ -171,8 +187,22 @@ def decode_batch(loaded: LoadedModel, replies: Sequence[Reply]) -> None:
     """Decode completions of *one* prompt side by side until all are over.
 
     One prompt, because replies of different lengths would have to be padded, which changes
-    their numbers.
+    their numbers. On a GPU by the engine's own loop, unless that is decoding another prompt.
     """
+    stepper = loaded.stepper
+    if stepper is not None and stepper.lock.acquire(blocking=False):
+        try:
+            done = stepping.decode(stepper, replies)
+            stepper.tidy()
+        finally:
+            stepper.lock.release()
+        if done:
+            return
+    generate(loaded, replies)
+
+
+def generate(loaded: LoadedModel, replies: Sequence[Reply]) -> None:
+    """The same by transformers' ``generate``."""
     prompt = torch.tensor([replies[0].prompt] * len(replies), device=loaded.device)
     processors = []
     if any(reply.temperature > 0 for reply in replies):
@@ -212,35 +242,19 @@ class _Draw(LogitsProcessor):  # type: ignore[misc]
     """Draws the next token of each row and leaves it as the only one that ``generate`` can take.
 
     ``generate`` itself samples with one generator for the whole batch, so that a completion would
-    depend on its neighbours, and takes one temperature and top-p for all rows. Here each row has
-    its own, and one uniform number of its own per token, looked up in the cumulative distribution.
+    depend on its neighbours, and takes one temperature and top-p for all rows.
     """
 
     def __init__(self, replies: Sequence[Reply], device: str):
         self._replies = replies
-        # Greedy is the draw that always takes the first of the ranked tokens.
-        self._temperature = torch.tensor(
-            [[reply.temperature if reply.temperature > 0 else 1.0] for reply in replies],
-            device=device,
+        self._rules = Rules(
+            [reply.temperature for reply in replies],
+            [reply.top_p for reply in replies],
+            [reply.top_k for reply in replies],
+            device,
         )
-        self._top_p = torch.tensor([[reply.top_p] for reply in replies], device=device)
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
-        ranked, tokens = torch.sort(
-            scores.float() / self._temperature, dim=-1, descending=True, stable=True
-        )
-        probabilities = torch.softmax(ranked, dim=-1)
-        before = probabilities.cumsum(-1) - probabilities
-        # Of top-p, the token that reaches the mass still belongs to it.
-        kept = probabilities * (before < self._top_p)
-        for row, reply in enumerate(self._replies):
-            if reply.top_k > 0:
-                kept[row, reply.top_k :] = 0
-        kept[:, 0] = probabilities[:, 0]
-        mass = kept.cumsum(-1)
-        levels = torch.tensor([[reply.draw()] for reply in self._replies], device=mass.device)
-        place = torch.searchsorted(mass, levels * mass[:, -1:], right=True)
-        # Rounding may put a level on the very end, past the last token that is kept.
-        last = (kept > 0).sum(-1, keepdim=True) - 1
-        chosen = tokens.gather(1, torch.minimum(place, last))
+        levels = [reply.levels(1)[0] for reply in self._replies]
+        chosen = drawn(scores, self._rules, levels).unsqueeze(1)
         return torch.full_like(scores, float("-inf")).scatter_(1, chosen, 0.0)

@@ -81,6 +81,9 @@ class ModelHost:
             lambda need: self._report(LoadProgress("load", f"{self.name} {need}")),
         )
         warm_up(loaded)
+        if loaded.stepper is not None:
+            # A minute's work, while the first replies are decoded without.
+            threading.Thread(target=loaded.stepper.compile, name="compile", daemon=True).start()
         return loaded
 
     def _report(self, step: LoadProgress) -> None:
@@ -139,7 +142,7 @@ class ModelHost:
             words = f"{self.name} failed while it generated: {in_words(error)}"
             # What the frames of the failed call hold is free for whoever tries again.
             traceback.clear_frames(error.__traceback__)
-            release_memory()
+            release_memory(self._loaded)
             for reply in waiting:
                 reply.fail(words)
 

@@ -27,6 +27,7 @@ from kernelllm_jupyter.engines.quantization import (
     source_of,
     unpacking,
 )
+from kernelllm_jupyter.engines.stepping import Stepper, stepper_for
 from kernelllm_jupyter.errors import CheckpointError, EngineError
 from kernelllm_jupyter.values import Prompt
 
@@ -77,6 +78,8 @@ class LoadedModel:
     chat: ChatTemplate
     quantization: str = "none"
     bos_id: int | None = field(default=None)
+    #: Decodes on a GPU; where there is none, ``generate`` does.
+    stepper: Stepper | None = None
 
     def encoded(self, prompt: Prompt) -> tuple[list[int], str]:
         """``prompt`` in tokens, and how the reply begins where the prompt has begun it already."""
@@ -125,24 +128,31 @@ def load_checkpoint(
     # generate() fills what a call leaves open from here: a checkpoint's own top_k or temperature
     # must not get into a call that asked for others.
     model.generation_config = GenerationConfig()
+    context = _context(model.config)
     return LoadedModel(
         model=model,
         tokenizer=tokenizer,
         encode=_encoder(tokenizer),
         new_detokenizer=detokenizers(tokenizer),
         stop_ids=stop_ids,
-        context=_context(model.config),
+        context=context,
         device=str(chosen),
         dtype=str(precision).removeprefix("torch."),
         quantization=quantization,
         parameters=parameters,
         chat=ChatTemplate(tokenizer),
         bos_id=tokenizer.bos_token_id,
+        stepper=None if quantization != "none" else stepper_for(model, str(chosen), context),
     )
 
 
-def release_memory() -> None:
+def release_memory(loaded: LoadedModel) -> None:
     """Give back what a failed call took of the GPU: the checks need it, and the next call."""
+    if loaded.stepper is not None and loaded.stepper.lock.acquire(blocking=False):
+        try:
+            loaded.stepper.forget()
+        finally:
+            loaded.stepper.lock.release()
     gc.collect()
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -48,12 +49,19 @@ class AsNumbers:
         return ""
 
 
-@pytest.fixture(scope="module")
-def loaded(tmp_path_factory: pytest.TempPathFactory) -> Any:
+@pytest.fixture(scope="module", params=["generate", "own loop"])
+def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Decoded by transformers, and as on a GPU."""
+    from kernelllm_jupyter.engines.attention import use_grouped
     from kernelllm_jupyter.engines.loading import load_checkpoint
+    from kernelllm_jupyter.engines.stepping import Stepper
 
     folder = make_checkpoint(tmp_path_factory.mktemp("checkpoint"))
-    return load_checkpoint(folder, "cpu", "auto")
+    found = load_checkpoint(folder, "cpu", "auto")
+    if request.param == "generate":
+        return found
+    use_grouped(found.model)
+    return replace(found, stepper=Stepper(found.model, "cpu", guesses=True))
 
 
 def start(loaded: Any, sampling: Sampling, prompt: str = PROMPT) -> Listener:
@@ -185,8 +193,6 @@ def test_a_batch_ends_when_all_of_it_is_cancelled(loaded: Any) -> None:
 
 
 def test_replies_end_at_stop_tokens(loaded: Any) -> None:
-    from dataclasses import replace
-
     written = draw(loaded, GREEDY)[0]
     ending = replace(loaded, stop_ids=frozenset({written[5]}))
     listener = start(ending, GREEDY)
