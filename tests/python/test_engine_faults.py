@@ -85,6 +85,66 @@ def test_a_load_that_is_stopped_elsewhere_ends_and_the_next_one_works(tmp_path: 
     assert engine.status()["state"] == "ready"
 
 
+def full(*_: Any, **__: Any) -> Any:
+    """What PyTorch raises where a GPU's memory is used up."""
+    import torch
+
+    raise torch.cuda.OutOfMemoryError(
+        "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 23.64 GiB"
+    )
+
+
+class Heard:
+    """A listener of one reply."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.over = threading.Event()
+
+    def text(self, piece: str, tokens: int) -> None:
+        self.said.append(piece)
+
+    def end(self, finish: str, tokens: int) -> None:
+        self.over.set()
+
+    def fail(self, message: str) -> None:
+        self.said.append(message)
+        self.over.set()
+
+
+def test_a_gpu_without_memory_is_told_while_loading_and_while_generating(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In this process, so that PyTorch can be made to say what it says on a GPU."""
+    from transformers import LlamaForCausalLM
+
+    from kernelllm_jupyter.engines.host import ModelHost
+
+    folder = str(make_checkpoint(tmp_path / "checkpoint"))
+    with monkeypatch.context() as patched:
+        patched.setattr(LlamaForCausalLM, "to", full)
+        host = ModelHost("tiny", folder, "cpu", "auto")
+        host.load()
+        assert host.failed
+        with pytest.raises(EngineError, match=r"do not fit on cpu: CUDA out of memory.*--quant"):
+            host.wait(lambda _: None, lambda: None)
+    host = ModelHost("tiny", folder, "cpu", "auto")
+    host.load()
+
+    def generated() -> str:
+        heard = Heard()
+        host.submit("class ModelNew", SHORT, heard)
+        assert heard.over.wait(60)
+        return "".join(heard.said)
+
+    before = generated()
+    with monkeypatch.context() as patched:
+        patched.setattr(LlamaForCausalLM, "forward", full)
+        assert "the GPU is out of memory (CUDA out of memory." in generated()
+        assert "Ask for fewer tokens or candidates" in generated()
+    assert generated() == before, "it recovers"
+
+
 def test_a_model_that_runs_out_of_memory_says_so_and_generates_again_when_there_is_some(
     tmp_path: Path,
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections import Counter
 from dataclasses import replace
@@ -207,6 +208,22 @@ def test_a_model_with_a_window_is_left_to_generate() -> None:
     assert seen(layer_types=["full_attention"] * 2, sliding_window=4096)
     assert not seen(sliding_window=4096)
     assert not seen(layer_types=["full_attention", "sliding_attention"])
+
+
+def test_the_benchmark_of_a_gpu_runs_to_its_end(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
+    import generation_gpu
+
+    options = ["--tiny", "--tokens", "8", "--prompt", "30", "--rounds", "1"]
+    monkeypatch.setattr("sys.argv", ["generation_gpu.py", *options])
+    assert generation_gpu.main() == 0
+    found = json.loads(capsys.readouterr().out.splitlines()[-2])
+    assert {"transformers", "captured", "with_lookup", "first_token_ms", "k10_over_k1"} <= set(
+        found
+    )
+    assert found["tokens_per_pass"] > 1.2, "this repository's own candidates repeat their prompt"
 
 
 def test_without_memory_for_the_cache_generate_decodes(monkeypatch: pytest.MonkeyPatch) -> None:
