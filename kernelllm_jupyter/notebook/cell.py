@@ -27,6 +27,7 @@ __all__ = [
     "FrontEnd",
     "GeneratedCell",
     "Status",
+    "asking",
     "front_end",
     "read_generated",
     "replace_generated",
@@ -84,6 +85,14 @@ def front_end() -> FrontEnd | None:
     if not isinstance(marker, dict) or marker.get("v") != VERSION or not cell_id or not session:
         return None
     return FrontEnd(cell_id=cell_id, session=session)
+
+
+def asking() -> tuple[str | None, str | None]:
+    """The cell that runs and the request that it runs for, as far as the front end tells."""
+    parent = _parent()
+    cell = (parent.get("metadata") or {}).get("cellId")
+    request = (parent.get("header") or {}).get("msg_id")
+    return cell if isinstance(cell, str) else None, request if isinstance(request, str) else None
 
 
 def sent_settings() -> Any:

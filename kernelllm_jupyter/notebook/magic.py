@@ -9,6 +9,7 @@ from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
 
 from kernelllm_jupyter.errors import UsageError
+from kernelllm_jupyter.notebook.live import LivePanels
 from kernelllm_jupyter.notebook.settings import configured
 from kernelllm_jupyter.options import OPTIONS, request_from
 from kernelllm_jupyter.records import Records
@@ -41,6 +42,7 @@ class KernelLLMMagics(Magics):
         super().__init__(shell)
         self.settings = configured(shell)
         self._records = Records()
+        self._panels = LivePanels()
         # `%config KernelLLM` finds a configurable through this list.
         shell.configurables.append(self.settings)
 
@@ -65,7 +67,7 @@ class KernelLLMMagics(Magics):
         settings = self.settings.in_force()
         request = request_from(arguments, settings)
         self._records.switch(settings["records"])
-        translate_in_notebook(self.shell, request, cell, self._records)
+        translate_in_notebook(self.shell, request, cell, self._records, self._panels)
 
     @line_magic("kernelllm")
     def kernelllm_line(self, line: str) -> None:

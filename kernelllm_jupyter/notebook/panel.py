@@ -37,6 +37,9 @@ class View(Protocol):
     def settle(self, report: Report) -> None:
         """Show a report that will stand, and write it into the notebook's static form."""
 
+    def retire(self) -> None:
+        """Leave it at the static form: newer panels are there, or the cell runs again."""
+
 
 class PrintedPanel:
     """For terminals: says what changes, once, on standard error."""
@@ -54,6 +57,9 @@ class PrintedPanel:
 
     def settle(self, report: Report) -> None:
         print(report_text(report), file=sys.stderr, flush=True)
+
+    def retire(self) -> None:
+        return None
 
 
 class WidgetPanel:
@@ -77,6 +83,8 @@ class WidgetPanel:
         self._display: Any = None
         self._shown_at = 0.0
         self._states: list[str] = []
+        self._settled: Report | None = None
+        self._retired = False
 
     def open(self, report: Report) -> None:
         from IPython.display import display
@@ -96,8 +104,16 @@ class WidgetPanel:
         self._render(report)
 
     def settle(self, report: Report) -> None:
+        self._settled = report
         self._render(report)
         self._display.update(self._bundle(report), raw=True)
+
+    def retire(self) -> None:
+        self._retired = True
+        if self._settled is not None:
+            # Without the widget: a front end without our extension would show a dead one.
+            self._display.update(self._bundle(self._settled), raw=True)
+        _close(self._box)
 
     def _render(self, report: Report) -> None:
         running = report.stage in ("loading", "generating", "checking", "timing")
@@ -108,6 +124,8 @@ class WidgetPanel:
             button.disabled = running or not report.code
 
     def _bundle(self, report: Report) -> dict[str, Any]:
+        if self._retired:
+            return {"text/plain": report_text(report), "text/html": report_html(report)}
         view = {"version_major": 2, "version_minor": 0, "model_id": self._box.model_id}
         return {
             "text/plain": report_text(report),
@@ -121,3 +139,12 @@ def _button(description: str, icon: str, tooltip: str) -> Any:
     import ipywidgets
 
     return ipywidgets.Button(description=description, icon=icon, tooltip=tooltip)
+
+
+def _close(widget: Any) -> None:
+    """Close a widget and all that belongs to it, here and in the page."""
+    for child in getattr(widget, "children", ()):
+        _close(child)
+    for part in (getattr(widget, "style", None), widget.layout, widget):
+        if part is not None:
+            part.close()

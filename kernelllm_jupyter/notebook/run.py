@@ -17,6 +17,7 @@ from kernelllm_jupyter.engines import get_engine
 from kernelllm_jupyter.errors import KernelLLMError, UsageError
 from kernelllm_jupyter.grid import Row
 from kernelllm_jupyter.notebook import cell as cells
+from kernelllm_jupyter.notebook.live import LivePanels
 from kernelllm_jupyter.notebook.panel import PrintedPanel, View, WidgetPanel
 from kernelllm_jupyter.notebook.recheck import Recheck
 from kernelllm_jupyter.notebook.several import Several
@@ -54,7 +55,7 @@ class NotCorrect(KernelLLMError):
 
 
 def translate_in_notebook(
-    shell: Any, request: Request, source: str, records: Records
+    shell: Any, request: Request, source: str, records: Records, panels: LivePanels
 ) -> Translation:
     """Translate ``source`` below the executing cell and bind the result in the user's namespace.
 
@@ -66,6 +67,7 @@ def translate_in_notebook(
     profile.prompt(problem)  # A module that is refused gets a message and no panel.
     engine = get_engine(request.model, idle_s=request.idle_s, quantization=request.quantization)
     run = _Run(shell, request, problem)
+    panels.add(run.view, *cells.asking())
     made = search(
         problem,
         engine,
@@ -110,16 +112,16 @@ class _Run:
         self._several = Several(request.effort) if request.effort.several else None
         note = STARTER_HINT if request.model == "starter" else destination(request.model)
         self._report = Report("loading", request.model, "Starting …", note=note)
-        self._view: View
+        self.view: View
         if hasattr(shell, "kernel"):
             recheck = Recheck(problem, request, self._front, self._show_settled)
-            self._view = WidgetPanel(recheck.check, recheck.benchmark)
-            recheck.view = self._view
+            self.view = WidgetPanel(recheck.check, recheck.benchmark)
+            recheck.view = self.view
             self._recheck: Recheck | None = recheck
         else:
-            self._view = PrintedPanel()
+            self.view = PrintedPanel()
             self._recheck = None
-        self._view.open(self._report)
+        self.view.open(self._report)
 
     def take(self, event: SearchEvent) -> None:
         if isinstance(event, Loading):
@@ -251,7 +253,7 @@ class _Run:
 
     def _show(self, **changes: Any) -> None:
         self._report = replace(self._report, **changes)
-        self._view.show(self._report)
+        self.view.show(self._report)
 
     def _settle(self, **changes: Any) -> None:
         self._show_settled(replace(self._report, **changes))
@@ -261,7 +263,7 @@ class _Run:
         if self._recheck:
             self._recheck.report = report
             self._recheck.recording = self.recording
-        self._view.settle(report)
+        self.view.settle(report)
 
 
 # --- the problem, with live values of the notebook ---------------------------------------------
