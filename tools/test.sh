@@ -32,7 +32,8 @@ browser() {
       exit 1
     fi
   fi
-  pytest tests/browser
+  # Each of the two has servers and a browser of its own, and waits for them most of the time.
+  pytest -n 2 tests/browser
 }
 
 case "${1:-all}" in

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +26,12 @@ class Model(nn.Module):
 def get_inputs():
     return [torch.randn(4, 33)]
 '''
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptible() -> None:
+    """An interrupt reaches this process and what it starts, also where a shell's job ignores it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
