@@ -149,6 +149,7 @@ class ModelHost:
     def status(self) -> dict[str, Any]:
         """What ``%kernelllm status`` shows; what is not known yet is None."""
         loaded = self._loaded
+        stepper = loaded.stepper if loaded else None
         return {
             "model": self.name,
             "state": "ready" if loaded else "failed" if self.failed else "loading",
@@ -158,6 +159,7 @@ class ModelHost:
             "quantization": self._quantization,
             "parameters": loaded.parameters if loaded else None,
             "memory_bytes": int(loaded.model.get_memory_footprint()) if loaded else None,
+            "decoding": f"{stepper.way} passes" if stepper else "generate",
             "streams": self.batcher.busy,
             "up_s": round(time.time() - self._started, 1),
         }

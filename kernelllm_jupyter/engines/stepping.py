@@ -6,7 +6,8 @@ is drawn, as it would be without any guess; as long as what is drawn is what was
 place is right as well, and the first that is not ends the row's pass. So every token is drawn from
 the model's own distribution, with the same number, whether there were guesses or not: for guesses
 without a probability of their own this is what speculative sampling (Leviathan et al.,
-arXiv:2211.17192) amounts to, and a seed gives the same reply.
+arXiv:2211.17192) amounts to, and a seed gives the same reply. (As far as passes of one token and of
+several round alike: in 16 bits, tokens that are as good as equally likely may change places.)
 
 On a GPU a pass is captured in a CUDA graph, since launching its kernels one by one takes longer
 than they run, and compiled in the background. Everything else is the same on a CPU.
@@ -80,6 +81,13 @@ class Stepper:
         self._kept: dict[tuple[int, int], _Captured] = {}
         self._compiled: _Captured | None = None
 
+    @property
+    def way(self) -> str:
+        """How passes are made, in a word."""
+        if not self._captures:
+            return "plain"
+        return "captured" if self._compiled is None else "compiled"
+
     def run(self, slots: Slots, tokens: Any, last_only: bool = False) -> Any:
         """Scores [rows, tokens, vocabulary] after each of ``tokens``, which ``slots`` keeps."""
         keep = {"logits_to_keep": 1} if last_only else {}
@@ -125,8 +133,9 @@ class Stepper:
         """Keep captured passes only where they are in nobody's way: checks need memory, too."""
         if self._captures:
             free, total = torch.cuda.mem_get_info(self.device)
-            if free < FREE_AT_LEAST * total:
+            if free < FREE_AT_LEAST * total and self._kept:
                 self._kept.clear()
+                torch.cuda.empty_cache()
 
     def forget(self) -> None:
         """Give back the memory of captured passes; they are captured anew when they are needed."""
