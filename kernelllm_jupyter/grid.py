@@ -43,6 +43,7 @@ MARKS: dict[Kind, str] = {"running": "…", "correct": "✓", "failed": "✗", "
 SAMPLING, THINKING = "Sampling", "Thinking"
 REASON_CHARACTERS = 140
 DIFFERENCE_LINES = 400
+DIFFERENCE_KINDS = {"+": "added", "-": "removed", "@": "place"}
 
 
 @dataclass(frozen=True)
@@ -275,7 +276,7 @@ def grid_html(rows: Sequence[Row]) -> str:
         for row, (first, *rest) in zip(rows, body, strict=True)
     )
     table = (
-        '<div class="kllm-scroll"><table class="kllm-candidates">'
+        '<div class="kllm-scroll"><table class="kllm-table kllm-candidates">'
         f"<caption>{html.escape(caption(rows))}</caption>"
         f"<thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div>"
     )
@@ -293,9 +294,18 @@ def _differences_html(rows: Sequence[Row]) -> str:
         return ""
     return "".join(
         f"<details><summary>How candidate {row.number} differs from the one kept</summary>"
-        f"{_reasons_html(row)}<pre>{html.escape(shown)}</pre></details>"
+        f'{_reasons_html(row)}<pre class="kllm-diff">{_coloured(shown)}</pre></details>'
         for row in rows
         if row.code and (shown := difference(row, chosen))
+    )
+
+
+def _coloured(shown: str) -> str:
+    """A diff's lines by their kind; the signs stay, so that nothing hangs on a colour."""
+    return "\n".join(
+        f'<span class="kllm-{kind}">{html.escape(line)}</span>' if kind else html.escape(line)
+        for line in shown.splitlines()
+        for kind in [DIFFERENCE_KINDS.get(line[:1], "")]
     )
 
 

@@ -9,8 +9,9 @@ import html
 from collections.abc import Sequence
 from datetime import datetime
 
+from kernelllm_jupyter.markup import report_html
 from kernelllm_jupyter.records import Record, Summary
-from kernelllm_jupyter.report import Report, Stage, report_html, report_text, table
+from kernelllm_jupyter.report import Report, Stage, report_text, table
 
 __all__ = ["history_html", "history_text", "record_html", "record_report", "record_text"]
 

@@ -1,18 +1,16 @@
-"""Verdicts, timings and progress in words, as plain text and as HTML.
+"""Verdicts, timings and progress in words.
 
 Pure functions of values: the command line, the panel and its static form say the same thing
-because they all say it through here. Everything that comes from a model or a candidate is text
-and is escaped; no HTML of theirs is ever shown.
+because they all say it through here. The same as HTML is :mod:`kernelllm_jupyter.markup`.
 """
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from kernelllm_jupyter.grid import Row, grid_html, grid_rows
+from kernelllm_jupyter.grid import Row, grid_rows
 from kernelllm_jupyter.values import (
     Compilation,
     CompiledKernel,
@@ -24,19 +22,31 @@ from kernelllm_jupyter.values import (
 )
 
 __all__ = [
+    "KERNEL_COLUMNS",
+    "ROWS_SHOWN",
     "Report",
     "Stage",
+    "compilation_remarks",
+    "compiled_for",
+    "conclusion",
     "excerpt",
+    "figures",
     "headline",
+    "kernel_measures",
     "rate",
-    "report_html",
+    "remark",
     "report_text",
+    "source",
     "table",
+    "timing_notes",
+    "timing_rows",
     "timing_text",
+    "title",
     "verdict_text",
 ]
 
 Stage = Literal["loading", "generating", "checking", "timing", "done", "stopped", "failed"]
+RUNNING: tuple[Stage, ...] = ("loading", "generating", "checking", "timing")
 
 HEADLINES: dict[VerdictKind, str] = {
     "correct": "Correct",
@@ -48,9 +58,6 @@ HEADLINES: dict[VerdictKind, str] = {
     "crashed": "Crashed its worker process",
     "rejected": "Rejected: it runs, but is no honest Triton kernel",
 }
-#: Characters of a model's reasoning in the panel: of one that is over, and while it is written.
-THOUGHT_SHOWN = 20_000
-GROWING_THOUGHT_SHOWN = 2_000
 DEVICES = {"cpu-interpreter": "Triton's interpreter on the CPU"}
 
 
@@ -59,9 +66,10 @@ class Report:
     """All that the panel shows, at one moment.
 
     ``code`` is the candidate that ``verdict`` and ``timing`` speak of; ``message`` says what is
-    happening now, or what went wrong; ``note`` is worth knowing and stands at the end;
-    ``thought`` is the model's reasoning, which is shown folded; ``rows`` are the candidates, where
-    there may be more than one.
+    happening now, or what went wrong; ``part`` is how much of that is over, from 0 to 1, where it
+    is known; ``note`` is worth knowing and stands at the end; ``thought`` is the model's
+    reasoning, which is shown folded; ``rows`` are the candidates, where there may be more than
+    one. ``background`` tells that the cell which asked has ended and the work goes on by itself.
     """
 
     stage: Stage
@@ -75,6 +83,12 @@ class Report:
     note: str = ""
     thought: str = ""
     rows: tuple[Row, ...] = ()
+    part: float | None = None
+    background: bool = False
+
+    @property
+    def running(self) -> bool:
+        return self.stage in RUNNING
 
 
 def headline(verdict: Verdict) -> str:
@@ -87,15 +101,17 @@ def headline(verdict: Verdict) -> str:
 
 def verdict_text(verdict: Verdict, code: str = "") -> str:
     """The verdict in words, with the failing lines of ``code`` marked."""
-    lines = [headline(verdict)]
-    lines += [_finding_text(finding, code) for finding in verdict.reasons]
-    if figures := _figures(verdict):
-        lines.append(figures)
+    return "\n".join([headline(verdict), *_details(verdict, code)])
+
+
+def _details(verdict: Verdict, code: str) -> list[str]:
+    lines = [_finding_text(finding, code) for finding in verdict.reasons]
+    if measured := figures(verdict):
+        lines.append(measured)
     if verdict.compilation is not None:
         lines += _compilation_text(verdict.compilation)
     lines += [f"Warning: {finding.message}" for finding in verdict.warnings]
-    lines += [f"Not checked here: {finding.message}" for finding in verdict.not_made]
-    return "\n".join(lines)
+    return lines + [f"Not checked here: {finding.message}" for finding in verdict.not_made]
 
 
 def _finding_text(finding: Finding, code: str) -> str:
@@ -131,21 +147,34 @@ def timing_text(timing: Timing) -> str:
     """The timing in words, each figure with its interval."""
     if timing.candidate_ms is None:
         return timing.message or "Not measured."
-    rows = [
+    rows = [f"{name:17} {figure}" for name, figure in timing_rows(timing)]
+    return "\n".join([conclusion(timing), *rows, *timing_notes(timing)])
+
+
+def timing_rows(timing: Timing) -> list[tuple[str, str]]:
+    """What was timed, and how long a call takes."""
+    figures = [
         ("PyTorch eager", timing.eager_ms, timing.eager_interval_ms),
         ("torch.compile", timing.compile_ms, timing.compile_interval_ms),
         ("Triton candidate", timing.candidate_ms, timing.candidate_interval_ms),
     ]
-    lines = [_conclusion(timing)]
-    lines += [f"{name:17} {_milliseconds(value, spread)}" for name, value, spread in rows]
+    return [(name, _milliseconds(value, spread)) for name, value, spread in figures]
+
+
+def timing_notes(timing: Timing) -> list[str]:
+    """How to read the figures, and what to think of them."""
+    lines = []
     if timing.device:
         lines.append(f"Medians with their 99 % intervals, on {timing.device}.")
     if timing.verified is False:
         lines.append("This candidate is not verified: its speed says nothing until it is correct.")
-    return "\n".join(lines + ([timing.message] if timing.message else []))
+    return lines + ([timing.message] if timing.message else [])
 
 
-def _conclusion(timing: Timing) -> str:
+def conclusion(timing: Timing) -> str:
+    """What the figures come to, in one line."""
+    if timing.candidate_ms is None:
+        return "Not timed"
     if timing.conclusion == "no difference" or timing.speedup is None:
         return f"{timing.conclusion.capitalize()} against PyTorch eager"
     factor = timing.speedup if timing.conclusion == "faster" else 1 / timing.speedup
@@ -168,7 +197,8 @@ def rate(tokens: int | None, seconds: float | None) -> str:
     return f"{tokens} tokens, {tokens / seconds:.0f} tokens/s"
 
 
-def _figures(verdict: Verdict) -> str:
+def figures(verdict: Verdict) -> str:
+    """What was measured beside the verdict, in one line; empty where nothing was."""
     parts = []
     if verdict.max_abs_error is not None:
         figure = f"largest error {verdict.max_abs_error:.2g}"
@@ -196,24 +226,26 @@ def _compilation_text(compilation: Compilation) -> list[str]:
         return []
     rows = [KERNEL_COLUMNS, *(_cells(kernel) for kernel in compilation.kernels[:ROWS_SHOWN])]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [f"{_compiled_for(compilation)}:"]
+    lines = [f"{compiled_for(compilation)}:"]
     for row in rows:
         cells = [row[0].ljust(widths[0])]
         cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
         lines.append("  " + "  ".join(cells))
-    return lines + _remarks(compilation)
+    return lines + compilation_remarks(compilation)
 
 
-def _compiled_for(compilation: Compilation) -> str:
+def compiled_for(compilation: Compilation) -> str:
+    """The table's heading."""
     return f"Compiled for {compilation.target}"
 
 
 def _cells(kernel: CompiledKernel) -> tuple[str, ...]:
     name = f"{kernel.name} ({kernel.configuration})" if kernel.configuration else kernel.name
-    return (name, *_measures(kernel))
+    return (name, *kernel_measures(kernel))
 
 
-def _measures(kernel: CompiledKernel) -> tuple[str, ...]:
+def kernel_measures(kernel: CompiledKernel) -> tuple[str, ...]:
+    """A row of the table, without the kernel's name."""
     shared = _bytes(kernel.shared_bytes)
     if kernel.shared_bytes is not None and kernel.shared_limit_bytes is not None:
         shared += f" of {_bytes(kernel.shared_limit_bytes)}"
@@ -245,7 +277,8 @@ def _grid(grid: tuple[int, int, int] | None) -> str:
     return " × ".join(f"{size:,}" for size in sizes)
 
 
-def _remarks(compilation: Compilation) -> list[str]:
+def compilation_remarks(compilation: Compilation) -> list[str]:
+    """What stands below the table."""
     hidden = len(compilation.kernels) - ROWS_SHOWN
     more = [f"{hidden} more configurations compile."] if hidden > 0 else []
     left = compilation.left_out
@@ -253,121 +286,48 @@ def _remarks(compilation: Compilation) -> list[str]:
     return more + [f"Left out: {text}" for text in left[:3]] + count
 
 
-def _compilation_html(compilation: Compilation) -> str:
-    if not compilation.kernels:
-        return ""
-    head = "".join(f'<th scope="col">{name}</th>' for name in KERNEL_COLUMNS)
-    body = "".join(_kernel_html(kernel) for kernel in compilation.kernels[:ROWS_SHOWN])
-    remarks = "".join(
-        f'<div class="kllm-note">{html.escape(text)}</div>' for text in _remarks(compilation)
-    )
-    caption = html.escape(_compiled_for(compilation))
-    return (
-        f'<div class="kllm-scroll"><table class="kllm-kernels"><caption>{caption}</caption>'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{remarks}"
-    )
-
-
-def _kernel_html(kernel: CompiledKernel) -> str:
-    name = html.escape(kernel.name)
-    if kernel.configuration:
-        name += f'<div class="kllm-note">{html.escape(kernel.configuration)}</div>'
-    cells = "".join(f"<td>{html.escape(cell)}</td>" for cell in _measures(kernel))
-    return f'<tr><th scope="row">{name}</th>{cells}</tr>'
-
-
 def _device(name: str | None) -> str:
     return DEVICES.get(name or "", name or "")
 
 
-# --- the panel's text and HTML -------------------------------------------------------------------
+# --- the whole report ----------------------------------------------------------------------------
 
 
 def report_text(report: Report) -> str:
-    """The report as plain text."""
-    lines = [_status(report)]
-    if report.thought:
-        lines.append(f"The model reasoned first ({len(report.thought):,} characters).")
-    if report.verdict:
-        lines.append(verdict_text(report.verdict, report.code))
+    """The report as plain text, the verdict first."""
+    lines = [title(report)]
+    if not report.running:
+        lines += [line for line in [remark(report)] if line]
+        if report.verdict:
+            shown = [headline(report.verdict), *_details(report.verdict, report.code)]
+            lines += shown[shown[0] == lines[0] :]
     if report.timing:
         lines.append(timing_text(report.timing))
     if report.rows:
         lines.append(table(grid_rows(report.rows)))
+    lines.append(source(report))
+    if report.thought:
+        lines.append(f"The model reasoned first ({len(report.thought):,} characters).")
     if report.note:
         lines.append(report.note)
     return "\n".join(lines)
 
 
-def _status(report: Report) -> str:
-    parts = [f"KernelLLM · {report.model}", report.message, rate(report.tokens, report.seconds)]
+def title(report: Report) -> str:
+    """What there is to say first, in one line: the verdict, once there is one."""
+    if report.verdict and report.stage != "failed" and not report.running:
+        return headline(report.verdict)
+    first, _, _ = report.message.partition("\n")
+    return first or ("Done" if report.stage == "done" else "KernelLLM")
+
+
+def remark(report: Report) -> str:
+    """What else the message says, below the title."""
+    first, _, rest = report.message.partition("\n")
+    return rest.strip() if title(report) == first else report.message
+
+
+def source(report: Report) -> str:
+    """Who wrote the code, and how fast."""
+    parts = ["KernelLLM", report.model, rate(report.tokens, report.seconds)]
     return " · ".join(part for part in parts if part)
-
-
-def report_html(report: Report) -> str:
-    """The report as HTML that needs no style sheet and no script; every text in it is escaped."""
-    blocks = [f'<div class="kllm-status">{html.escape(_status(report))}</div>']
-    if report.thought:
-        blocks.append(_thought_html(report))
-    if report.verdict:
-        blocks.append(_verdict_html(report.verdict, report.code))
-    if report.timing:
-        blocks.append(_timing_html(report.timing))
-    if report.rows:
-        blocks.append(grid_html(report.rows))
-    if report.note:
-        blocks.append(f'<div class="kllm-note">{html.escape(report.note)}</div>')
-    return f'<div class="kllm-report">{"".join(blocks)}</div>'
-
-
-def _thought_html(report: Report) -> str:
-    """The reasoning, folded; its end only, where it is long or still growing."""
-    limit = GROWING_THOUGHT_SHOWN if report.stage == "generating" else THOUGHT_SHOWN
-    shown = report.thought if len(report.thought) <= limit else "… " + report.thought[-limit:]
-    return (
-        '<details class="kllm-thought"><summary>The model\'s reasoning '
-        f"({len(report.thought):,} characters)</summary><pre>{html.escape(shown)}</pre></details>"
-    )
-
-
-def _verdict_html(verdict: Verdict, code: str) -> str:
-    mark = "✓" if verdict.correct else "✗"
-    parts = [
-        f'<div class="kllm-verdict kllm-verdict-{verdict.verdict}" role="status">'
-        f'<strong><span aria-hidden="true">{mark} </span>{html.escape(headline(verdict))}</strong>'
-    ]
-    for finding in verdict.reasons:
-        parts.append(_finding_html(finding, code))
-    if figures := _figures(verdict):
-        parts.append(f"<div>{html.escape(figures)}</div>")
-    if verdict.compilation is not None:
-        parts.append(_compilation_html(verdict.compilation))
-    parts.append(_list_html("Warning", verdict.warnings))
-    parts.append(_list_html("Not checked here", verdict.not_made))
-    return "".join(parts) + "</div>"
-
-
-def _finding_html(finding: Finding, code: str) -> str:
-    where = f"Line {finding.line}: " if finding.line is not None else ""
-    shown = f'<div class="kllm-reason">{html.escape(where + finding.message)}</div>'
-    lines = excerpt(code, finding.line) if finding.line is not None else ""
-    if not lines:
-        return shown
-    marked = "\n".join(
-        f'<mark class="kllm-line">{html.escape(line)}</mark>'
-        if line.startswith(">")
-        else html.escape(line)
-        for line in lines.splitlines()
-    )
-    return f"{shown}<pre>{marked}</pre>"
-
-
-def _list_html(label: str, findings: Sequence[Finding]) -> str:
-    return "".join(
-        f'<div class="kllm-note">{html.escape(f"{label}: {finding.message}")}</div>'
-        for finding in findings
-    )
-
-
-def _timing_html(timing: Timing) -> str:
-    return f'<pre class="kllm-timing">{html.escape(timing_text(timing))}</pre>'

@@ -8,12 +8,14 @@ readable where no widget is alive.
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Protocol
 
-from kernelllm_jupyter.report import Report, report_html, report_text
+from kernelllm_jupyter.markup import progress_html, report_html
+from kernelllm_jupyter.report import Report, report_text, title
 
 __all__ = ["PANEL_MIME", "PrintedPanel", "View", "WidgetPanel"]
 
@@ -25,6 +27,8 @@ WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
 STOP_CLASS = "kllm-stop"
 #: Seconds between two updates while text streams: the server drops floods of messages.
 UPDATE_INTERVAL_S = 0.2
+#: Seconds between two looks at the clock while something goes on.
+TICK_S = 1.0
 
 
 class View(Protocol):
@@ -63,35 +67,51 @@ class PrintedPanel:
 
 
 class WidgetPanel:
-    """ipywidgets under the cell, with a static form beside them."""
+    """ipywidgets under the cell, with a static form beside them.
 
-    def __init__(self, on_check: Callable[[], None], on_benchmark: Callable[[], None]):
+    ``interrupts`` tells that the front end turns a click on Stop into an interrupt. Elsewhere Stop
+    is shown for work in the background only, where a widget's own click arrives.
+    """
+
+    def __init__(
+        self,
+        on_check: Callable[[], None],
+        on_benchmark: Callable[[], None],
+        on_stop: Callable[[], None],
+        *,
+        interrupts: bool,
+    ):
         import ipywidgets
 
+        self._interrupts = interrupts
+        self._progress = ipywidgets.HTML()
         self._report = ipywidgets.HTML()
-        self._stop = _button("Stop", "stop", "Interrupt what is running; the text so far stays")
-        self._stop.add_class(STOP_CLASS)
+        self._stop = _button("Stop", "stop", "Stop what is running; what is there already stays")
         self._check = _button("Check", "check", "Check the generated cell's present text")
         self._benchmark = _button(
             "Benchmark", "clock-o", "Time the generated cell's present text on the GPU"
         )
+        self._stop.on_click(lambda _: on_stop())
         self._check.on_click(lambda _: on_check())
         self._benchmark.on_click(lambda _: on_benchmark())
         buttons = ipywidgets.HBox([self._stop, self._check, self._benchmark])
-        self._box = ipywidgets.VBox([self._report, buttons])
+        buttons.add_class("kllm-buttons")
+        self._box = ipywidgets.VBox([self._progress, self._report, buttons])
         self._box.add_class("kllm-panel")
         self._display: Any = None
         self._shown_at = 0.0
         self._states: list[str] = []
         self._settled: Report | None = None
         self._retired = False
+        self._turn = 0
+        self._clock = _Clock(self._tick)
 
     def open(self, report: Report) -> None:
         from IPython.display import display
 
         self._render(report)
         # The static form is read where no widget is alive any more: then nothing came after it.
-        unfinished = replace(report, stage="stopped", message="did not finish")
+        unfinished = replace(report, stage="stopped", message="Did not finish")
         self._display = display(self._bundle(unfinished), raw=True, display_id=True)
 
     def show(self, report: Report) -> None:
@@ -106,6 +126,7 @@ class WidgetPanel:
     def settle(self, report: Report) -> None:
         self._settled = report
         self._render(report)
+        self._turn += 1
         self._display.update(self._bundle(report), raw=True)
 
     def retire(self) -> None:
@@ -115,24 +136,66 @@ class WidgetPanel:
             self._display.update(self._bundle(self._settled), raw=True)
         _close(self._box)
 
+    def _tick(self, report: Report, elapsed_s: float) -> None:
+        self._progress.value = progress_html(report, elapsed_s)
+
     def _render(self, report: Report) -> None:
-        running = report.stage in ("loading", "generating", "checking", "timing")
+        self._clock.take(report)
         self._report.value = report_html(report)
-        self._stop.disabled = not running
-        self._stop.layout.display = "" if running else "none"
+        if self._interrupts and not report.background:
+            self._stop.add_class(STOP_CLASS)
+        else:
+            self._stop.remove_class(STOP_CLASS)
+        stoppable = report.running and (self._interrupts or report.background)
+        self._stop.disabled = not stoppable
+        self._stop.layout.display = "" if stoppable else "none"
         for button in (self._check, self._benchmark):
-            button.disabled = running or not report.code
+            button.disabled = report.running or not report.code
 
     def _bundle(self, report: Report) -> dict[str, Any]:
-        if self._retired:
-            return {"text/plain": report_text(report), "text/html": report_html(report)}
-        view = {"version_major": 2, "version_minor": 0, "model_id": self._box.model_id}
-        return {
+        """``said`` is for screen readers, once for each ``turn``, not for each token."""
+        bundle: dict[str, Any] = {
             "text/plain": report_text(report),
             "text/html": report_html(report),
-            WIDGET_MIME: view,
-            PANEL_MIME: {"version": 1, "model_id": self._box.model_id},
+            PANEL_MIME: {"version": 1, "turn": self._turn, "said": title(report)},
         }
+        if not self._retired:
+            view = {"version_major": 2, "version_minor": 0, "model_id": self._box.model_id}
+            bundle[WIDGET_MIME] = view
+        return bundle
+
+
+class _Clock:
+    """Calls ``tick`` with the seconds that a stage has been going on, once a second."""
+
+    def __init__(self, tick: Callable[[Report, float], None]) -> None:
+        self._tick = tick
+        self._lock = threading.Lock()
+        self._report: Report | None = None
+        self._since = 0.0
+        self._ended: threading.Event | None = None
+
+    def take(self, report: Report) -> None:
+        with self._lock:
+            if self._report is None or self._report.stage != report.stage:
+                self._since = time.monotonic()
+            self._report = report
+            if not report.running and self._ended:
+                self._ended.set()
+                self._ended = None
+            elif report.running and not self._ended:
+                self._ended = threading.Event()
+                run = threading.Thread(
+                    target=self._run, args=(self._ended,), name="kernelllm-clock", daemon=True
+                )
+                run.start()
+            self._tick(report, time.monotonic() - self._since)
+
+    def _run(self, ended: threading.Event) -> None:
+        while not ended.wait(TICK_S):
+            with self._lock:
+                if not ended.is_set() and self._report:
+                    self._tick(self._report, time.monotonic() - self._since)
 
 
 def _button(description: str, icon: str, tooltip: str) -> Any:

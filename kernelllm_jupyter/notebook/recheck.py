@@ -1,7 +1,8 @@
 """The panel's Check and Benchmark buttons: both act on the generated cell's present text.
 
 The text is asked of the front end (a person may have edited it), then the work runs in a thread,
-so that the Jupyter kernel stays free. One at a time for each panel.
+so that the Jupyter kernel stays free. One at a time for each panel; Stop ends it, and leaves the
+panel as it was before.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from kernelllm_jupyter.notebook.panel import View
 from kernelllm_jupyter.options import Request
 from kernelllm_jupyter.records import Recording
 from kernelllm_jupyter.report import Report
-from kernelllm_jupyter.translate import Checked, Checking, check_events
+from kernelllm_jupyter.translate import run_check
 from kernelllm_jupyter.values import Problem
+from kernelllm_jupyter.verify.worker import CheckCancelled
 
 __all__ = ["Recheck"]
 
@@ -38,6 +40,7 @@ class Recheck:
         self._front = front
         self._settle = settle
         self._busy = threading.Lock()
+        self._cancel = threading.Event()
         self.view: View | None = None
         self.recording: Recording | None = None
         self.report = Report("done", request.model)
@@ -48,9 +51,13 @@ class Recheck:
     def benchmark(self) -> None:
         self._start(self._benchmark)
 
+    def stop(self) -> None:
+        self._cancel.set()
+
     def _start(self, work: Callable[[str], Report]) -> None:
         if not self._busy.acquire(blocking=False):
             return
+        self._cancel = threading.Event()
         self._show(stage="checking", message="Reading the cell …", verdict=None, timing=None)
         if self._front is None:
             self._in_background(work, self.report.code)
@@ -66,8 +73,21 @@ class Recheck:
         def run() -> None:
             try:
                 self._settle(work(code))
+            except CheckCancelled:
+                before = "; what is shown is from before." if self.report.verdict else "."
+                self._settle(replace(self.report, stage="stopped", message=f"Stopped{before}"))
             except KernelLLMError as error:
-                self._settle(replace(self.report, code=code, stage="failed", message=str(error)))
+                verdict = self.report.verdict if code == self.report.code else None
+                self._settle(
+                    replace(
+                        self.report,
+                        stage="failed",
+                        message=str(error),
+                        code=code,
+                        verdict=verdict,
+                        timing=None,
+                    )
+                )
             finally:
                 self._busy.release()
 
@@ -76,21 +96,16 @@ class Recheck:
     def _check(self, code: str) -> Report:
         options = replace(self._request, check=True).check_options
         assert options is not None
-        for event in check_events(self._problem, code, options):
-            if isinstance(event, Checking):
-                self._show(stage="checking", message=event.message, code=code)
-            elif isinstance(event, Checked):
-                if self.recording is not None:
-                    self.recording.verdict(code, event.verdict)
-                return replace(
-                    self.report,
-                    stage="done",
-                    message="",
-                    code=code,
-                    verdict=event.verdict,
-                    timing=None,
-                )
-        raise AssertionError("a check ends with its verdict")
+
+        def progress(message: str) -> None:
+            self._show(stage="checking", message=message, code=code)
+
+        verdict = run_check(self._problem, code, options, progress, self._cancel)
+        if self.recording is not None:
+            self.recording.verdict(code, verdict)
+        return replace(
+            self.report, stage="done", message="", code=code, verdict=verdict, timing=None
+        )
 
     def _benchmark(self, code: str) -> Report:
         from kernelllm_jupyter.verify.benchmark import benchmark
@@ -98,7 +113,7 @@ class Recheck:
         def progress(message: str) -> None:
             self._show(stage="timing", message=message, code=code)
 
-        timing = benchmark(self._problem, code, progress=progress)
+        timing = benchmark(self._problem, code, progress=progress, cancel=self._cancel)
         if self.recording is not None:
             self.recording.timing(code, timing)
         verdict = self.report.verdict if code == self.report.code else None
@@ -108,4 +123,4 @@ class Recheck:
 
     def _show(self, **changes: Any) -> None:
         if self.view is not None:
-            self.view.show(replace(self.report, **changes))
+            self.view.show(replace(self.report, background=True, **changes))

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import io
+import threading
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -37,8 +39,9 @@ from kernelllm_jupyter.translate import (
     Noted,
     Thought,
     Wrote,
+    in_thread,
 )
-from kernelllm_jupyter.values import Problem, Translation
+from kernelllm_jupyter.values import Problem, Timing, Translation
 
 __all__ = ["NotCorrect", "Stopped", "translate_in_notebook"]
 
@@ -83,12 +86,14 @@ def translate_in_notebook(
             for event in events:
                 run.recording = events.recording
                 run.take(event)
+        translation = run.end()
     except KeyboardInterrupt:
+        if run.translation is not None:  # Stopped while it was timed.
+            shell.user_ns[request.into] = run.translation
         raise Stopped(run.stop()) from None
-    except KernelLLMError as error:
+    except Exception as error:
         run.fail(error)
         raise
-    translation = run.end()
     shell.user_ns[request.into] = translation
     verdict = translation.verdict
     if request.strict and not (verdict and verdict.correct):
@@ -105,7 +110,7 @@ class _Run:
         self._cell: cells.GeneratedCell | None = None
         self._finished_cell = False
         self._text: list[str] = []
-        self._translation: Translation | None = None
+        self.translation: Translation | None = None
         #: Where later verdicts and timings are kept; None where nothing is.
         self.recording: Recording | None = None
         self._request = request
@@ -115,7 +120,12 @@ class _Run:
         self.view: View
         if hasattr(shell, "kernel"):
             recheck = Recheck(problem, request, self._front, self._show_settled)
-            self.view = WidgetPanel(recheck.check, recheck.benchmark)
+            self.view = WidgetPanel(
+                recheck.check,
+                recheck.benchmark,
+                recheck.stop,
+                interrupts=self._front is not None,
+            )
             recheck.view = self.view
             self._recheck: Recheck | None = recheck
         else:
@@ -125,9 +135,13 @@ class _Run:
 
     def take(self, event: SearchEvent) -> None:
         if isinstance(event, Loading):
-            self._show(message=event.progress.message)
+            step = event.progress
+            part = (
+                step.done_bytes / step.total_bytes if step.done_bytes and step.total_bytes else None
+            )
+            self._show(message=step.message, part=part)
         elif isinstance(event, Finished):
-            self._translation = event.translation
+            self.translation = event.translation
             if self._several:
                 self._several.take(event)
                 self._keep(event.translation)
@@ -194,7 +208,7 @@ class _Run:
         return self._cell
 
     def end(self) -> Translation:
-        translation = self._translation
+        translation = self.translation
         assert translation is not None
         if self._request.benchmark:
             translation = self._time(translation)
@@ -210,8 +224,22 @@ class _Run:
     def _time(self, translation: Translation) -> Translation:
         from kernelllm_jupyter.verify.benchmark import benchmark
 
+        cancel = threading.Event()
+
+        def work(report: Callable[[str], None]) -> Timing:
+            return benchmark(translation.problem, translation.code, progress=report, cancel=cancel)
+
         self._show(stage="timing", message="Timing …")
-        timing = benchmark(translation.problem, translation.code)
+        steps = in_thread(work)
+        try:
+            while True:
+                try:
+                    self._show(message=next(steps))
+                except StopIteration as stop:
+                    timing: Timing = stop.value
+                    break
+        finally:
+            cancel.set()
         self._report = replace(self._report, timing=timing)
         if self.recording is not None:
             self.recording.timing(translation.code, timing, translation.chosen)
@@ -220,7 +248,9 @@ class _Run:
     def stop(self) -> str:
         """Keep what there is after an interrupt; returns what to tell the user."""
         verified = self._several.verified if self._several else None
-        if verified is not None:
+        if self._report.stage == "timing":
+            message = "The timing was stopped; code and verdict stay."
+        elif verified is not None:
             message = "Stopped; a verified candidate was there and is in the cell below."
             self._text = [verified.code]
         elif self._report.code:
@@ -233,7 +263,7 @@ class _Run:
         self._settle(stage="stopped", message=message, rows=self._stopped_rows())
         return message
 
-    def fail(self, error: KernelLLMError) -> None:
+    def fail(self, error: Exception) -> None:
         self._keep_text("failed")
         self._settle(stage="failed", message=str(error), rows=self._stopped_rows())
 
@@ -252,7 +282,7 @@ class _Run:
             self._cell.finish(text, status)
 
     def _show(self, **changes: Any) -> None:
-        self._report = replace(self._report, **changes)
+        self._report = replace(self._report, **{"part": None, **changes})
         self.view.show(self._report)
 
     def _settle(self, **changes: Any) -> None:

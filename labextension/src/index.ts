@@ -30,7 +30,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
   ) => {
     const trans = (translator ?? nullTranslator).load('kernelllm_jupyter');
     new Notebooks(tracker, followSettings(registry, ID));
-    showPanels(tracker);
+    showPanels(tracker, trans);
     interruptOnStop(tracker);
     addCommands(app, tracker, palette, trans);
   }

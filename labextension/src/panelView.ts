@@ -1,9 +1,14 @@
-import type { ISessionContext } from '@jupyterlab/apputils';
+import { Notification } from '@jupyterlab/apputils';
 import type { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
 import { IRenderMimeRegistry, MimeModel } from '@jupyterlab/rendermime';
 import type { IRenderMime } from '@jupyterlab/rendermime-interfaces';
 import type { Kernel, Session } from '@jupyterlab/services';
+import type { TranslationBundle } from '@jupyterlab/translation';
+import type { Message } from '@lumino/messaging';
 import { Panel, Widget } from '@lumino/widgets';
+import { goToLine } from './jump';
+import { askedLine, refine } from './panelDetails';
+import { asPanelMark } from './protocol';
 
 const PANEL_MIME = 'application/vnd.kernelllm.panel+json';
 const WIDGET_MIME = 'application/vnd.jupyter.widget-view+json';
@@ -19,14 +24,17 @@ const ENDED: readonly Kernel.Status[] = [
 ];
 
 /** Render our panels in every notebook: live while the Jupyter kernel has them, else static. */
-export function showPanels(tracker: INotebookTracker): void {
-  const register = ({ content, sessionContext }: NotebookPanel) =>
+export function showPanels(
+  tracker: INotebookTracker,
+  trans: TranslationBundle
+): void {
+  const register = (panel: NotebookPanel) =>
     // The notebook's own registry, since only that one knows the notebook's widgets.
-    content.rendermime.addFactory(
+    panel.content.rendermime.addFactory(
       {
         safe: true,
         mimeTypes: [PANEL_MIME],
-        createRenderer: () => new PanelView(content.rendermime, sessionContext)
+        createRenderer: () => new PanelView(panel, trans)
       },
       RANK
     );
@@ -44,13 +52,17 @@ export function showPanels(tracker: INotebookTracker): void {
  */
 class PanelView extends Panel implements IRenderMime.IRenderer {
   constructor(
-    private readonly rendermime: IRenderMimeRegistry,
-    private readonly sessionContext: ISessionContext
+    private readonly panel: NotebookPanel,
+    private readonly trans: TranslationBundle
   ) {
     super();
     this.addClass('kllm-output');
-    this.fixed = rendermime.createRenderer('text/html');
+    this.rendermime = panel.content.rendermime;
+    this.fixed = this.rendermime.createRenderer('text/html');
     this.addWidget(this.fixed);
+    this.addWidget(this.announcer);
+    this.contents.observe(this.node, { childList: true, subtree: true });
+    const { sessionContext } = panel;
     sessionContext.connectionStatusChanged.connect(this.onConnection);
     sessionContext.statusChanged.connect(this.onStatus);
     sessionContext.kernelChanged.connect(this.onKernel);
@@ -60,6 +72,14 @@ class PanelView extends Panel implements IRenderMime.IRenderer {
     // Never trusted: the static form is sanitised wherever it comes from.
     const data = { 'text/html': model.data['text/html'] ?? '' };
     await this.fixed.renderModel(new MimeModel({ data, trusted: false }));
+    const mark = asPanelMark(model.data[PANEL_MIME]);
+    if (mark) {
+      // What a notebook shows when it is opened is no news.
+      if (this.turn !== null && this.turn !== mark.turn) {
+        this.announcer.say(mark.said);
+      }
+      this.turn = mark.turn;
+    }
     const id = JSON.stringify(model.data[WIDGET_MIME] ?? null);
     if (id !== this.shownId || !this.isLive) {
       this.shownId = id;
@@ -70,10 +90,48 @@ class PanelView extends Panel implements IRenderMime.IRenderer {
 
   override dispose(): void {
     this.observer.disconnect();
-    this.sessionContext.connectionStatusChanged.disconnect(this.onConnection);
-    this.sessionContext.statusChanged.disconnect(this.onStatus);
-    this.sessionContext.kernelChanged.disconnect(this.onKernel);
+    this.contents.disconnect();
+    const { sessionContext } = this.panel;
+    sessionContext.connectionStatusChanged.disconnect(this.onConnection);
+    sessionContext.statusChanged.disconnect(this.onStatus);
+    sessionContext.kernelChanged.disconnect(this.onKernel);
     super.dispose();
+  }
+
+  handleEvent(event: Event): void {
+    const isKey = event instanceof KeyboardEvent;
+    const asked = askedLine(event.target);
+    if (!asked || (isKey && event.key !== 'Enter' && event.key !== ' ')) {
+      return;
+    }
+    event.preventDefault();
+    event.stopPropagation();
+    void goToLine(this.panel, this.node, asked.line, asked.text).then(found => {
+      if (!found) {
+        Notification.info(
+          this.trans.__('The generated cell is not there any more.'),
+          { autoClose: 5000 }
+        );
+      }
+    });
+  }
+
+  protected override onAfterAttach(message: Message): void {
+    super.onAfterAttach(message);
+    this.node.addEventListener('click', this);
+    this.node.addEventListener('keydown', this);
+    refine(this.node, this.trans);
+  }
+
+  protected override onBeforeDetach(message: Message): void {
+    this.node.removeEventListener('click', this);
+    this.node.removeEventListener('keydown', this);
+    super.onBeforeDetach(message);
+  }
+
+  protected override onResize(message: Widget.ResizeMessage): void {
+    super.onResize(message);
+    refine(this.node, this.trans);
   }
 
   private get isLive(): boolean {
@@ -132,9 +190,33 @@ class PanelView extends Panel implements IRenderMime.IRenderer {
     this.live?.setHidden(!this.isLive);
   }
 
+  private readonly rendermime: IRenderMimeRegistry;
   private readonly fixed: IRenderMime.IRenderer & Widget;
+  private readonly announcer = new Announcer();
+  private readonly contents = new MutationObserver(() =>
+    refine(this.node, this.trans)
+  );
+  /** Number of the last thing said. */
+  private turn: number | null = null;
   private live: (IRenderMime.IRenderer & Widget) | null = null;
   private model: IRenderMime.IMimeModel | null = null;
   private shownId = '';
   private readonly observer = new MutationObserver(() => this.choose());
+}
+
+/** Says things to screen readers, when they have nothing else to say. Not to be seen. */
+class Announcer extends Widget {
+  constructor() {
+    super();
+    this.addClass('kllm-announcer');
+    this.node.setAttribute('role', 'status');
+  }
+
+  say(words: string): void {
+    // A change is what is announced: the same words again have to be new.
+    this.node.textContent = '';
+    window.setTimeout(() => {
+      this.node.textContent = words;
+    });
+  }
 }

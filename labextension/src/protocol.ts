@@ -153,3 +153,19 @@ export function asCellMark(value: unknown): ICellMark | null {
     ? (found as unknown as ICellMark)
     : null;
 }
+
+/** What a panel's output says to this extension, beside its HTML. */
+export interface IPanelMark {
+  /** Counts what the panel has settled on. */
+  turn: number;
+  /** What to tell a screen reader at this turn. */
+  said: string;
+}
+
+/** The mark in a panel's output, or null where it is of another version. */
+export function asPanelMark(value: unknown): IPanelMark | null {
+  const found = fields(value);
+  return found && Number.isInteger(found.turn) && typeof found.said === 'string'
+    ? (found as unknown as IPanelMark)
+    : null;
+}

@@ -288,9 +288,42 @@ def test_check_speaks_of_the_cell_as_edited(translated: NotebookPage) -> None:
     translated.ask("cells[2].setSource(arg)", generated.replace("2.5", "2.6"))
     check.click()
     wait_for_verdict(translated, "Not correct")
+    broken = generated.replace("def forward(self, x):", "def forward(self, x):\n        x.nothing")
+    assert broken != generated
+    translated.ask("cells[2].setSource(arg)", broken)
+    check.click()
+    wait_for_verdict(translated, "Fails when it runs")
+    line = broken.splitlines().index("        x.nothing") + 1
+
+    # From the finding to its line, by mouse and by keyboard, also where the text has moved.
+    jump = translated.page.locator(".kllm-panel").get_by_role("button", name=f"Line {line}")
+    jump.click()
+    expect_marked(translated, "        x.nothing")
+    translated.ask("cells[2].setSource(arg)", f"# One more line.\n{broken}")
+    jump.press("Enter")
+    expect_marked(translated, "        x.nothing")
+
     translated.ask("cells[2].setSource(arg)", generated)
     check.click()
     wait_for_verdict(translated, "Correct")
+    said = translated.page.locator(".kllm-announcer")
+    assert said.get_attribute("role") == "status"
+    assert said.inner_text().startswith("Correct")
+
+
+def expect_marked(page: NotebookPage, text: str) -> None:
+    """The generated cell has the cursor in this line, which is marked."""
+    marked = page.cell(2).locator(".cm-line.kllm-shown-line")
+    page.page.wait_for_function(
+        "text => document.querySelector('.kllm-shown-line')?.textContent === text", arg=text
+    )
+    assert marked.count() == 1
+    assert page.cell(2).locator(".cm-content:focus").count() == 1
+    line, source = page.ask(
+        "const { activeCell } = notebook;"
+        "return [activeCell.editor.getCursorPosition().line, activeCell.model.sharedModel.source]"
+    )
+    assert source.splitlines()[line] == text
 
 
 def test_benchmark_without_a_gpu_explains_itself(translated: NotebookPage) -> None:
@@ -332,7 +365,7 @@ def test_the_panel_of_an_untrusted_notebook_is_static_and_sanitised(
 ) -> None:
     translated.ask("await panel.context.save()")
     saved = (lab.folder / translated.name).read_text()
-    evil = saved.replace('kllm-status\\">', 'kllm-status\\"><img src=x onerror=hurt()>')
+    evil = saved.replace('kllm-footer\\">', 'kllm-footer\\"><img src=x onerror=hurt()>')
     assert evil != saved
     (lab.folder / "untrusted.ipynb").write_text(evil)
     page = open_notebook(lab, name="untrusted.ipynb")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from kernelllm_jupyter.grid import Grid, Row, grid_html, grid_rows
-from kernelllm_jupyter.report import Report, report_html, report_text
+from kernelllm_jupyter.markup import report_html
+from kernelllm_jupyter.report import Report, report_text
 from kernelllm_jupyter.search import Began, SearchEvent
 from kernelllm_jupyter.translate import Checked, Checking, Finished, Generated, Thought, Wrote
 from kernelllm_jupyter.values import Candidate, Finding, Problem, Timing, Translation, Verdict
@@ -75,7 +76,8 @@ def test_the_end_tells_what_became_of_each() -> None:
 def test_the_others_are_differences_from_the_one_kept() -> None:
     page = grid_html(finished())
     assert page.count("<details>") == 3, "not for the kept one, nor where there is no code"
-    assert "-b = 3\n+b = 2" in page
+    removed, added = '<span class="kllm-removed">-b = 3', '<span class="kllm-added">+b = 2'
+    assert f"{removed}</span>\n{added}</span>" in page
     assert '<th scope="col">Candidate</th>' in page
     assert "<caption>5 candidates, 1 correct, 3 failed</caption>" in page
 

@@ -43,6 +43,7 @@ LAYERS = {
     "grid": 3,
     "recording": 3,
     "history": 3,
+    "markup": 3,
     "report": 3,
     "options": 3,
     "settings": 3,

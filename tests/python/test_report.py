@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from kernelllm_jupyter.report import Report, excerpt, report_html, report_text, timing_text
+from kernelllm_jupyter.markup import progress_html, report_html
+from kernelllm_jupyter.report import Report, excerpt, report_text, timing_text
 from kernelllm_jupyter.values import (
     Candidate,
     Compilation,
@@ -52,6 +53,50 @@ def test_the_failing_line_is_marked() -> None:
     report = Report("done", "starter", code=code, verdict=verdict)
     assert '<mark class="kllm-line">&gt;  9 | line9</mark>' in report_html(report)
     assert "Line 9: no such name" in report_text(report)
+
+
+def test_a_finding_names_a_line_to_go_to_where_there_is_one() -> None:
+    verdict = Verdict("runtime_error", (Finding("exception", "gone", line=2),))
+    shown = report_html(Report("done", "m", code="a = 1\nb = c", verdict=verdict))
+    assert '<span class="kllm-jump kllm-at-2">Line 2</span>: gone' in shown
+    assert "kllm-jump" not in report_html(Report("done", "m", code="a = 1", verdict=verdict))
+
+
+def test_the_verdict_comes_first() -> None:
+    report = Report(
+        "done", "starter", "Candidate 2 of 4 is kept", verdict=Verdict("correct"), note="By the way"
+    )
+    assert report_text(report).splitlines() == [
+        "Correct",
+        "Candidate 2 of 4 is kept",
+        "KernelLLM · starter",
+        "By the way",
+    ]
+    shown = report_html(report)
+    assert shown.index("Correct") < shown.index("is kept") < shown.index("By the way")
+    stopped = replace(report, stage="stopped", message="Stopped.")
+    assert report_text(stopped).splitlines()[:2] == ["Correct", "Stopped."]
+    failed = replace(report, stage="failed", message="The engine died.\nStart it again.")
+    assert report_text(failed).splitlines()[:3] == [
+        "The engine died.",
+        "Start it again.",
+        "Correct",
+    ]
+    nothing = report_text(Report("failed", "m", "Gone."))
+    assert nothing.splitlines() == ["Gone.", "KernelLLM · m"]
+
+
+def test_progress_tells_what_goes_on_how_far_it_is_and_since_when() -> None:
+    report = Report("loading", "m", "Downloading <m>", part=0.256)
+    shown = progress_html(report, 75.4)
+    assert "Downloading &lt;m&gt; · 1 min 15 s" in shown
+    assert '<progress value="0.256" aria-label="Progress">26%</progress>' in shown
+    assert "0 s" not in progress_html(report, 0.4)
+    writing = Report("generating", "m", "Writing …", tokens=120, seconds=2.0)
+    assert "Writing … · 120 tokens, 60 tokens/s · 2 s" in progress_html(writing, 2.0)
+    assert "<progress" not in progress_html(writing, 2.0)
+    for stage in ("done", "stopped", "failed"):
+        assert progress_html(replace(report, stage=stage), 5.0) == ""
 
 
 def test_a_line_outside_the_code_is_no_error() -> None:
