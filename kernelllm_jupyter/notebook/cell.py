@@ -21,6 +21,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from kernelllm_jupyter.heading import Heading, under_heading
+
 __all__ = [
     "CellStream",
     "FallbackCell",
@@ -28,6 +30,7 @@ __all__ = [
     "GeneratedCell",
     "Status",
     "asking",
+    "asking_session",
     "front_end",
     "read_generated",
     "replace_generated",
@@ -57,6 +60,13 @@ class GeneratedCell(Protocol):
 
     def finish(self, text: str, status: Status) -> None:
         """End with ``text``, the whole of it, which settles whatever was shown before."""
+
+    def head(self, heading: Heading, checked: str | None, session: str | None = None) -> None:
+        """Say over the finished text what is known of it by now.
+
+        ``checked`` is the code that the verdict in ``heading`` is about, None without a verdict.
+        ``session`` is the front end that asks now, where it may be another than at the start.
+        """
 
 
 @dataclass(frozen=True)
@@ -114,11 +124,14 @@ class CellStream:
     cell keeps what had arrived.
     """
 
-    def __init__(self, target: FrontEnd) -> None:
+    def __init__(self, target: FrontEnd, heading: Heading | None = None) -> None:
         from comm import create_comm
 
+        self._target = target
+        self._stream = uuid.uuid4().hex
         opening = _opening("stream", target.cell_id, target.session)
-        opening["stream"] = uuid.uuid4().hex
+        opening["stream"] = self._stream
+        opening["heading"] = heading.line if heading else ""
         sender = _Sender(create_comm(target_name=TARGET, data=opening))
         self._queue = sender.queue
         self._thread = threading.Thread(target=sender.run, name="kernelllm-cell", daemon=True)
@@ -135,6 +148,14 @@ class CellStream:
         self._queue.put({"done": True, "text": text, "status": status})
         self._queue.put(None)
         self._thread.join(CLOSE_TIMEOUT_S)
+
+    def head(self, heading: Heading, checked: str | None, session: str | None = None) -> None:
+        from comm import create_comm
+
+        target = self._target
+        opening = _opening("head", target.cell_id, session or target.session)
+        known = {"heading": heading.line, "edited": heading.edited_line, "checked": checked}
+        create_comm(target_name=TARGET, data={**opening, "stream": self._stream, **known}).close()
 
 
 class _Sender:
@@ -181,8 +202,10 @@ class FallbackCell:
     printed as they come.
     """
 
-    def __init__(self, shell: Any = None) -> None:
+    def __init__(self, shell: Any = None, heading: Heading | None = None) -> None:
         self._shell = shell or _shell()
+        self._heading = heading
+        self._text = ""
         self._in_notebook = getattr(self._shell, "kernel", None) is not None
         self._pieces: list[str] = []
         self._display_id = uuid.uuid4().hex
@@ -205,7 +228,18 @@ class FallbackCell:
                 print(text, flush=True)
         elif text or self._shown:
             self._show(text, f"{_FINISHED[status]}, also offered as the next cell", opened=False)
-        if text and self._shell is not None:
+        self._text = text
+        self._offer()
+
+    def head(self, heading: Heading, checked: str | None, session: str | None = None) -> None:
+        """To be called while the cell still runs: of several next inputs the last one counts."""
+        self._heading = heading
+        self._offer()
+
+    def _offer(self) -> None:
+        if self._text and self._shell is not None:
+            line = self._heading.line if self._heading else ""
+            text = under_heading(line, self._text) if line else self._text
             self._shell.set_next_input(text, replace=False)
 
     def _show(self, text: str, title: str, *, opened: bool) -> None:
@@ -225,6 +259,11 @@ _FINISHED: dict[Status, str] = {
     "stopped": "Code generated before the stop",
     "failed": "Code generated before the failure",
 }
+
+
+def asking_session() -> str | None:
+    """The front end that the code running now was asked by, for a later ``head``."""
+    return _session()
 
 
 def read_generated(

@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from kernelllm_jupyter.errors import KernelLLMError
+from kernelllm_jupyter.heading import without_heading
 from kernelllm_jupyter.notebook import cell as cells
 from kernelllm_jupyter.notebook.panel import View
 from kernelllm_jupyter.options import Request
@@ -43,6 +44,8 @@ class Recheck:
         self._cancel = threading.Event()
         self.view: View | None = None
         self.recording: Recording | None = None
+        #: The front end that asked last; a reload makes it another.
+        self.session: str | None = None
         self.report = Report("done", request.model)
 
     def check(self) -> None:
@@ -58,6 +61,7 @@ class Recheck:
         if not self._busy.acquire(blocking=False):
             return
         self._cancel = threading.Event()
+        self.session = cells.asking_session()
         self._show(stage="checking", message="Reading the cell …", verdict=None, timing=None)
         if self._front is None:
             self._in_background(work, self.report.code)
@@ -65,7 +69,8 @@ class Recheck:
 
         def received(source: str | None) -> None:
             # A front end that is gone, or a cell that was deleted, leaves what was generated.
-            self._in_background(work, self.report.code if source is None else source)
+            present = self.report.code if source is None else without_heading(source)
+            self._in_background(work, present)
 
         cells.read_generated(self._front, received)
 

@@ -12,13 +12,16 @@ import io
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import date
 from typing import Any
 
 from kernelllm_jupyter.address import destination
 from kernelllm_jupyter.engines import get_engine
 from kernelllm_jupyter.errors import KernelLLMError, UsageError
 from kernelllm_jupyter.grid import Row
+from kernelllm_jupyter.heading import Heading
 from kernelllm_jupyter.notebook import cell as cells
+from kernelllm_jupyter.notebook.headed import HeadedView
 from kernelllm_jupyter.notebook.live import LivePanels
 from kernelllm_jupyter.notebook.panel import PrintedPanel, View, WidgetPanel
 from kernelllm_jupyter.notebook.recheck import Recheck
@@ -114,21 +117,27 @@ class _Run:
         #: Where later verdicts and timings are kept; None where nothing is.
         self.recording: Recording | None = None
         self._request = request
+        self._heading = Heading(request.model, date.today())
+        self._headed: HeadedView | None = None
+        #: What the model wrote, once that has come to its end.
+        self._generated: str | None = None
         self._several = Several(request.effort) if request.effort.several else None
         note = STARTER_HINT if request.model == "starter" else destination(request.model)
         self._report = Report("loading", request.model, "Starting …", note=note)
         self.view: View
         if hasattr(shell, "kernel"):
             recheck = Recheck(problem, request, self._front, self._show_settled)
-            self.view = WidgetPanel(
+            panel = WidgetPanel(
                 recheck.check,
                 recheck.benchmark,
                 recheck.stop,
                 interrupts=self._front is not None,
             )
+            self.view = self._headed = HeadedView(panel, self._heading)
             recheck.view = self.view
             self._recheck: Recheck | None = recheck
         else:
+            # Without a heading: the code was printed as it came.
             self.view = PrintedPanel()
             self._recheck = None
         self.view.open(self._report)
@@ -204,7 +213,10 @@ class _Run:
     def _opened_cell(self) -> cells.GeneratedCell:
         if self._cell is None:
             front = self._front
-            self._cell = cells.CellStream(front) if front else cells.FallbackCell()
+            heading = self._heading
+            self._cell = (
+                cells.CellStream(front, heading) if front else cells.FallbackCell(heading=heading)
+            )
         return self._cell
 
     def end(self) -> Translation:
@@ -293,7 +305,27 @@ class _Run:
         if self._recheck:
             self._recheck.report = report
             self._recheck.recording = self.recording
+        self._head(report)
         self.view.settle(report)
+
+    def _head(self, report: Report) -> None:
+        """Say over the code in the cell what is known of it by now."""
+        is_first = self._generated is None
+        self._generated = report.code if self._generated is None else self._generated
+        recording = self.recording
+        self._heading = replace(
+            self._heading,
+            verdict=report.verdict,
+            record=recording.id if recording and recording.kept else None,
+            code_edited=report.code != self._generated,
+        )
+        if self._headed:
+            self._headed.heading = self._heading
+        # Without a front end of ours the cell is the user's once it is there.
+        if self._cell is not None and (self._front or is_first):
+            session = self._recheck.session if self._recheck else None
+            is_known = report.verdict is not None or report.timing is not None
+            self._cell.head(self._heading, report.code if is_known else None, session)
 
 
 # --- the problem, with live values of the notebook ---------------------------------------------

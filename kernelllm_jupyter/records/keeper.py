@@ -165,6 +165,8 @@ class Recording:
 
     def __init__(self, writer: _Writer, opening: dict[str, Any]):
         self.id: str = opening["id"]
+        #: Whether all of it was on disk when that was last asked for.
+        self.kept = False
         self._writer = writer
         self._pending = _Pending()
         self._partial_at: dict[int, float] = {}
@@ -234,7 +236,8 @@ class Recording:
 
     def is_kept(self) -> bool:
         """Whether all of it is on disk, after a bounded wait."""
-        return self._writer.flush(self._pending)
+        self.kept = self._writer.flush(self._pending)
+        return self.kept
 
     def _add(self, *statements: Statement) -> None:
         self._writer.put(self._pending, statements)

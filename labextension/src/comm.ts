@@ -11,7 +11,7 @@ import {
   asRequest,
   asStreamMessage
 } from './protocol';
-import { StreamCell, rewrite, viewCells } from './streamCell';
+import { StreamCell, rewrite, setHeading, viewCells } from './streamCell';
 import { Transcript } from './transcript';
 
 /** What a comm needs of the notebook that asked for a translation. */
@@ -57,6 +57,9 @@ export function acceptComms(
         break;
       case 'replace':
         replaceGenerated(notebook.sharedModel, request);
+        break;
+      case 'head':
+        setHeading(notebook.sharedModel, request);
     }
   });
 }
@@ -93,7 +96,8 @@ function receive(
   const cell = new StreamCell(
     notebook.sharedModel,
     request.source_cell,
-    request.stream
+    request.stream,
+    request.heading
   );
   const forgetSave = notebook.beforeSave(() => cell.mark());
   let ended = false;

@@ -3,7 +3,7 @@
  * stream goes to, and whether a person changed a cell. Nothing else is remembered, so they come
  * out the same after a reload or a restart of the Jupyter kernel.
  */
-import { ICellMark, asCellMark } from './protocol';
+import { ICellMark, IGeneration, IHeadRequest, asCellMark } from './protocol';
 
 /** What the decisions need to know of a cell. */
 export interface ICellView {
@@ -36,9 +36,130 @@ export function fingerprint(text: string): string {
   return `${hex(high)}${hex(low)}-${text.length.toString(16)}`;
 }
 
-/** Whether a generated cell's text differs from what was generated. */
+/** How the first line of a generated cell begins: a comment on how it came about. */
+const HEADING = '# KernelLLM · ';
+
+/** A cell's text without its heading, which is no part of the code. */
+export function withoutHeading(source: string): string {
+  if (!source.startsWith(HEADING)) {
+    return source;
+  }
+  const end = source.indexOf('\n');
+  return end < 0 ? '' : source.slice(end + 1);
+}
+
+export function firstLine(source: string): string {
+  return source.split('\n', 1)[0] ?? '';
+}
+
+/** `code` under `heading`; without one where that is empty, or there is no code. */
+export function underHeading(heading: string, code: string): string {
+  return heading && code ? `${heading}\n${code}` : code;
+}
+
+/** The name of a cell's code, by which marks speak of it. */
+export function codeFingerprint(source: string): string {
+  return fingerprint(withoutHeading(source));
+}
+
+/** Whether a generated cell's code differs from what was generated. */
 export function isEdited(cell: ICellView, mark: ICellMark): boolean {
-  return fingerprint(cell.source) !== mark.fingerprint;
+  return codeFingerprint(cell.source) !== mark.fingerprint;
+}
+
+/** Whether the verdict in the panel speaks of other code than the cell has now. */
+export function isStale(cell: ICellView, mark: ICellMark): boolean {
+  return (
+    mark.checked !== undefined && codeFingerprint(cell.source) !== mark.checked
+  );
+}
+
+/**
+ * The cell's text with the heading that its code deserves: the verdict's own, or the one that
+ * calls it edited. A heading that a person took away or rewrote stays as it is.
+ */
+export function withTrueHeading(source: string, mark: ICellMark): string {
+  const { heading, edited, headed } = mark;
+  const first = firstLine(source);
+  if (!heading || !edited || (first !== heading && first !== edited)) {
+    return source;
+  }
+  const code = withoutHeading(source);
+  const isTrue = headed === undefined || fingerprint(code) === headed;
+  return `${isTrue ? heading : edited}${source.slice(first.length)}`;
+}
+
+/** What {@link reverted} would make of a cell. */
+export type Revertible = 'edits' | 'previous' | null;
+
+/** The mark once it is known what stands over the code, and which code was checked. */
+export function headed(mark: ICellMark, request: IHeadRequest): ICellMark {
+  const { checked, heading, edited } = request;
+  const known = { ...unchecked(mark), heading, edited };
+  if (checked === null) {
+    delete known.headed;
+    return known;
+  }
+  const name = fingerprint(checked);
+  return { ...known, checked: name, headed: name };
+}
+
+/** The mark while there is no verdict on the cell's code. */
+export function unchecked(mark: ICellMark): ICellMark {
+  const known = { ...mark };
+  delete known.checked;
+  return known;
+}
+
+/** What can be taken back: a person's edits, else the generation before this one. */
+export function revertible(cell: ICellView, mark: ICellMark): Revertible {
+  if (mark.generated !== undefined && isEdited(cell, mark)) {
+    return 'edits';
+  }
+  return mark.previous ? 'previous' : null;
+}
+
+/** The cell's text and mark after going back; going back to a generation can be undone likewise. */
+export function reverted(
+  cell: ICellView,
+  mark: ICellMark
+): { source: string; mark: ICellMark } | null {
+  const kind = revertible(cell, mark);
+  if (kind === 'edits') {
+    const source = underHeading(mark.heading ?? '', mark.generated ?? '');
+    return { source: withTrueHeading(source, mark), mark };
+  }
+  const { previous } = mark;
+  if (!previous) {
+    return null;
+  }
+  const present = mark.generated ?? withoutHeading(cell.source);
+  return {
+    source: underHeading(previous.heading ?? '', previous.generated),
+    mark: {
+      // Neither heading nor verdict of the present one goes along; what the panel says stays.
+      ...defined({ checked: mark.checked }),
+      source_cell: mark.source_cell,
+      cell: mark.cell,
+      stream: mark.stream,
+      ...previous,
+      fingerprint: fingerprint(previous.generated),
+      previous: generationOf(mark, present)
+    }
+  };
+}
+
+/** `code` with what a mark says of it. */
+export function generationOf(mark: ICellMark, code: string): IGeneration {
+  const { heading, edited, headed } = mark;
+  return { generated: code, ...defined({ heading, edited, headed }) };
+}
+
+/** Without the fields that are not there, which metadata cannot hold. */
+function defined<T extends object>(fields: T): Partial<T> {
+  return Object.fromEntries(
+    Object.entries(fields).filter(([, value]) => value !== undefined)
+  ) as Partial<T>;
 }
 
 function generatedFrom(
@@ -83,6 +204,20 @@ export function findGenerated(
   const at = cells.findIndex(cell => cell.id === source);
   const below = found.find(one => cells.indexOf(one.cell) > at);
   return below ?? found[0] ?? null;
+}
+
+/** The cell that a stream was written to; where it needed two, the one that has it whole. */
+export function findStream(
+  cells: readonly ICellView[],
+  stream: string
+): { cell: ICellView; mark: ICellMark } | null {
+  const found = cells.flatMap(cell => {
+    const mark = asCellMark(cell.mark);
+    return mark?.stream === stream && mark.cell === cell.id
+      ? [{ cell, mark }]
+      : [];
+  });
+  return found[found.length - 1] ?? null;
 }
 
 /** Length of the longest common beginning of two texts. */

@@ -7,6 +7,7 @@ import { INotebookTracker } from '@jupyterlab/notebook';
 import { ISettingRegistry } from '@jupyterlab/settingregistry';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 import { addCommands } from './commands';
+import { addLinkCommands } from './linkCommands';
 import { Notebooks } from './notebooks';
 import { showPanels } from './panelView';
 import { followSettings } from './settings';
@@ -33,6 +34,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
     showPanels(tracker, trans);
     interruptOnStop(tracker);
     addCommands(app, tracker, palette, trans);
+    addLinkCommands(app, tracker, palette, trans);
   }
 };
 

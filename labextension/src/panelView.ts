@@ -6,6 +6,7 @@ import type { Kernel, Session } from '@jupyterlab/services';
 import type { TranslationBundle } from '@jupyterlab/translation';
 import type { Message } from '@lumino/messaging';
 import { Panel, Widget } from '@lumino/widgets';
+import { CellLink } from './cellLink';
 import { goToLine } from './jump';
 import { askedLine, refine } from './panelDetails';
 import { asPanelMark } from './protocol';
@@ -60,6 +61,7 @@ class PanelView extends Panel implements IRenderMime.IRenderer {
     this.rendermime = panel.content.rendermime;
     this.fixed = this.rendermime.createRenderer('text/html');
     this.addWidget(this.fixed);
+    this.addWidget(new CellLink(panel, trans));
     this.addWidget(this.announcer);
     this.contents.observe(this.node, { childList: true, subtree: true });
     const { sessionContext } = panel;
@@ -143,7 +145,8 @@ class PanelView extends Panel implements IRenderMime.IRenderer {
     if (this.model && this.rendermime.getFactory(WIDGET_MIME)) {
       const live = this.rendermime.createRenderer(WIDGET_MIME);
       this.live = live;
-      this.addWidget(live);
+      // Before what is said of the cell, which stays below.
+      this.insertWidget(1, live);
       this.observer.observe(live.node, { childList: true });
       void live.renderModel(this.model);
     }

@@ -37,6 +37,8 @@ interface IOpening {
 export interface IStreamRequest extends IOpening {
   op: 'stream';
   stream: string;
+  /** A comment line that stands over the text, and is no part of it. */
+  heading?: string;
 }
 
 /** The kernel asks for the present text of a generated cell. */
@@ -50,7 +52,19 @@ export interface IReplaceRequest extends IOpening {
   text: string;
 }
 
-export type Request = IStreamRequest | IReadRequest | IReplaceRequest;
+/** What is known by now of a stream's code: its heading, and the verdict's reach. */
+export interface IHeadRequest extends IOpening {
+  op: 'head';
+  stream: string;
+  heading: string;
+  /** The heading for the time when a person has changed the code. */
+  edited: string;
+  /** The code that the panel's verdict speaks of; null where there is no verdict. */
+  checked: string | null;
+}
+
+export type Request =
+  IStreamRequest | IReadRequest | IReplaceRequest | IHeadRequest;
 
 /** Some more text. Pieces are numbered from 0. */
 export interface IPiece {
@@ -78,13 +92,27 @@ export interface IReadReply {
 }
 
 /** What a generated cell remembers in its notebook metadata, under {@link NAME}. */
-export interface ICellMark {
+export interface ICellMark extends Partial<IGeneration> {
   /** The cell that asked for the translation. */
   source_cell: string;
   /** The marked cell itself: a copy of it takes the metadata along, but is a person's cell. */
   cell: string;
   stream: string;
   fingerprint: string;
+  /** Names the code that the panel's verdict speaks of; absent where there is no verdict. */
+  checked?: string;
+  /** What stood in the cell before it was generated anew. */
+  previous?: IGeneration;
+}
+
+/** Code as it was generated, and its heading. */
+export interface IGeneration {
+  generated: string;
+  heading?: string;
+  /** The heading for the time when a person has changed the code. */
+  edited?: string;
+  /** Names the code that the heading's verdict speaks of. */
+  headed?: string;
 }
 
 type Fields = Record<string, unknown>;
@@ -113,6 +141,13 @@ export function asRequest(value: unknown): Request | null {
         : null;
     case 'read':
       return found as unknown as IReadRequest;
+    case 'head':
+      return typeof found.stream === 'string' &&
+        typeof found.heading === 'string' &&
+        typeof found.edited === 'string' &&
+        (found.checked === null || typeof found.checked === 'string')
+        ? (found as unknown as IHeadRequest)
+        : null;
     case 'replace':
       return typeof found.text === 'string'
         ? (found as unknown as IReplaceRequest)

@@ -1,12 +1,27 @@
 import type { ISharedCell, ISharedNotebook, YCodeCell } from '@jupyter/ydoc';
-import { UUID } from '@lumino/coreutils';
+import { JSONObject, UUID } from '@lumino/coreutils';
 import {
   ICellView,
   chooseTarget,
-  commonPrefix,
-  fingerprint
+  findStream,
+  firstLine,
+  fingerprint,
+  generationOf,
+  headed,
+  reverted,
+  unchecked,
+  underHeading,
+  withTrueHeading,
+  withoutHeading
 } from './generated';
-import { ICellMark, NAME, asCellMark } from './protocol';
+import {
+  ICellMark,
+  IGeneration,
+  IHeadRequest,
+  NAME,
+  asCellMark
+} from './protocol';
+import { inLastStep, setFirstLine, setText } from './undoStep';
 
 /** How much of the last text must still end the cell for more to be put after it. */
 const TAIL = 40;
@@ -24,13 +39,6 @@ export function viewCells(notebook: ISharedNotebook): ICellView[] {
   }));
 }
 
-/** Change as little as needed: setting a whole source anew makes the editor lay it all out. */
-function setText(cell: ISharedCell, text: string): void {
-  const source = cell.source;
-  const same = commonPrefix(source, text);
-  cell.updateSource(same, source.length, text.slice(same));
-}
-
 /** Give a finished generated cell another text, which then counts as generated. */
 export function rewrite(
   notebook: ISharedNotebook,
@@ -41,9 +49,65 @@ export function rewrite(
   const mark = asCellMark(cell?.getMetadata(NAME));
   if (cell && mark) {
     (cell as YCodeCell).undoManager?.stopCapturing();
-    setText(cell, text);
-    cell.setMetadata(NAME, { ...mark, fingerprint: fingerprint(text) });
+    setText(cell, underHeading(mark.heading ?? '', text));
+    setMark(cell, { ...mark, fingerprint: fingerprint(text), generated: text });
   }
+}
+
+function setMark(cell: ISharedCell, mark: ICellMark): void {
+  cell.setMetadata(NAME, { ...mark } as unknown as JSONObject);
+}
+
+/** Put over a stream's code what is known of it by now, in the undo step that wrote the code. */
+export function setHeading(
+  notebook: ISharedNotebook,
+  request: IHeadRequest
+): void {
+  const found = findStream(viewCells(notebook), request.stream);
+  const cell = notebook.cells.find(one => one.id === found?.cell.id);
+  if (!found || !cell) {
+    return;
+  }
+  const first = firstLine(cell.source);
+  const { heading, edited } = found.mark;
+  setMark(cell, headed(found.mark, request));
+  if (first === heading || first === edited) {
+    inLastStep(cell, () => setFirstLine(cell, request.heading));
+  }
+  makeHeadingTrue(cell);
+}
+
+/** Let the heading of a generated cell say whether it is still about the code below it. */
+export function makeHeadingTrue(cell: ISharedCell): void {
+  const mark = asCellMark(cell.getMetadata(NAME));
+  if (mark) {
+    const text = withTrueHeading(cell.source, mark);
+    if (text !== cell.source) {
+      inLastStep(cell, () => setFirstLine(cell, firstLine(text)));
+    }
+  }
+}
+
+/** Take back a person's edits, else the last generation; false where there is neither. */
+export function revert(notebook: ISharedNotebook, id: string): boolean {
+  const view = viewCells(notebook).find(one => one.id === id);
+  const cell = notebook.cells.find(one => one.id === id);
+  const mark = asCellMark(view?.mark);
+  const back = view && mark && reverted(view, mark);
+  if (!cell || !back) {
+    return false;
+  }
+  const undo = (cell as YCodeCell).undoManager;
+  undo?.stopCapturing();
+  setMark(cell, back.mark);
+  setText(cell, back.source);
+  undo?.stopCapturing();
+  return true;
+}
+
+/** Make a generated cell a person's own: nothing speaks of it or replaces it any more. */
+export function accept(notebook: ISharedNotebook, id: string): void {
+  notebook.cells.find(one => one.id === id)?.deleteMetadata(NAME);
 }
 
 /**
@@ -55,15 +119,17 @@ export function rewrite(
  * replaced, with the first text that comes; a stream without any text changes nothing.
  */
 export class StreamCell {
+  /** `heading` is a line that stands over the text; none where it is empty. */
   constructor(
     private readonly notebook: ISharedNotebook,
     private readonly sourceCell: string,
-    private readonly stream: string
+    private readonly stream: string,
+    private readonly heading = ''
   ) {}
 
   /** Show `text`, all that is known so far, with the next frame. */
   show(text: string): void {
-    this.wanted = text;
+    this.wanted = underHeading(this.heading, text);
     if (document.hidden) {
       // A hidden tab gets no animation frames.
       this.flush();
@@ -74,7 +140,7 @@ export class StreamCell {
 
   /** Show `text` at once and for good. */
   finish(text: string): void {
-    this.wanted = text;
+    this.wanted = underHeading(this.heading, text);
     this.flush();
     this.release();
   }
@@ -83,13 +149,21 @@ export class StreamCell {
   mark(): void {
     const cell = this.cell();
     if (cell) {
+      const generated = withoutHeading(this.shown);
       const mark: ICellMark = {
         source_cell: this.sourceCell,
         cell: cell.id,
         stream: this.stream,
-        fingerprint: fingerprint(this.shown)
+        fingerprint: fingerprint(generated),
+        generated
       };
-      cell.setMetadata(NAME, { ...mark });
+      if (this.heading) {
+        mark.heading = this.heading;
+      }
+      if (this.previous && this.previous.generated !== generated) {
+        mark.previous = this.previous;
+      }
+      setMark(cell, mark);
     }
   }
 
@@ -123,6 +197,12 @@ export class StreamCell {
     this.id = target.id;
     const cell = this.cell() as YCodeCell;
     this.expected = cell.source;
+    const mark = asCellMark(cell.getMetadata(NAME));
+    if (mark) {
+      this.previous = generationOf(mark, withoutHeading(cell.source));
+      // The panel's next verdict will be about what comes now.
+      setMark(cell, unchecked(mark));
+    }
     // What the earlier code printed is not what this code prints.
     cell.setOutputs([]);
     cell.execution_count = null;
@@ -199,6 +279,8 @@ export class StreamCell {
   }
 
   private id: string | null = null;
+  /** What stood in the cell before. */
+  private previous: IGeneration | null = null;
   private frame = 0;
   /** What is to stand in the cell, what we put there, and what the cell held after that. */
   private wanted = '';

@@ -84,6 +84,61 @@ def test_run_all_in_a_fresh_kernel_translates_and_proves(
     assert page.ask("return cells[2].execution_count") is None
 
 
+HEADING = "# KernelLLM · starter · "
+
+
+def test_a_verdict_on_edited_code_is_called_old_until_it_is_checked_again(
+    translated: NotebookPage,
+) -> None:
+    page = translated.page
+    translated.wait("return cells[2].source.includes('· correct (cpu-interpreter) · record ')")
+    before = translated.source(2)
+    assert before.startswith(HEADING)
+    old = page.locator(".kllm-output.kllm-mod-stale")
+    assert old.count() == 0
+    translated.cell(2).locator(".cm-content").click()
+    page.keyboard.press("Control+End")
+    page.keyboard.type("# mine")
+    old.get_by_text("this verdict is about the code before").wait_for()
+    translated.wait("return cells[2].source.includes('edited, not checked')")
+    # One step takes back the edit and what the heading says of it.
+    page.keyboard.press("Control+z")
+    translated.wait("return cells[2].source === arg", before)
+    old.wait_for(state="detached")
+    page.keyboard.press("Control+End")
+    page.keyboard.type("# mine")
+    old.wait_for()
+    page.locator(".kllm-panel").get_by_text("Check", exact=True).click()
+    old.wait_for(state="detached")
+    translated.wait("return cells[2].source.includes('edited, correct (cpu-interpreter)')")
+    assert translated.source(2).rstrip().endswith("# mine")
+
+
+def test_edits_are_taken_back_and_code_is_accepted(translated: NotebookPage) -> None:
+    page = translated.page
+    before = translated.source(2)
+    link = page.locator(".kllm-output .kllm-link")
+    revert = link.get_by_role("button", name="Revert")
+    assert revert.is_disabled()
+    translated.ask("cells[2].setSource('nothing')")
+    revert.click()
+    translated.wait("return cells[2].source === arg", before)
+    translated.ask("cells[1].setSource(cells[1].source.replace('2.5', '3.5'))")
+    translated.run(1)
+    assert "3.5" in translated.source(2)
+    translated.select(2)
+    translated.command("kernelllm:revert")
+    translated.wait("return cells[2].source === arg", before)
+    link.get_by_text("this verdict is about the code before").wait_for()
+    link.get_by_role("button", name="Accept").click()
+    link.wait_for(state="hidden")
+    assert translated.mark(2) is None
+    translated.run(1)
+    assert len(translated.sources()) == 5
+    assert translated.source(3) == before
+    assert translated.errors == []
+
+
 def test_the_generated_cell_runs(translated: NotebookPage) -> None:
     translated.run(2)
     assert translated.ask("return cells[2].getOutputs().length") == 0

@@ -27,6 +27,7 @@ LAYERS = {
     "prompts": 1,
     "feedback": 1,
     "fingerprint": 1,
+    "heading": 1,
     "mending": 1,
     "repetition": 1,
     "records": 2,

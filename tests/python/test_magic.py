@@ -29,9 +29,13 @@ def test_a_cell_is_translated_and_proved(session: JupyterSession, small_module: 
     ran = translate(session, small_module)
     assert not ran.failed, ran.error
     assert verdict_of(session) == "correct"
-    [code] = ran.next_inputs
-    assert "@triton.jit" in code
+    [offered] = ran.next_inputs
+    assert "@triton.jit" in offered
+    heading, _, code = offered.partition("\n")
     assert code == session.value("_kernelllm.code")
+    key = session.value("_kernelllm.record")
+    assert heading.startswith("# KernelLLM · starter · 20")
+    assert heading.endswith(f" · correct (cpu-interpreter) · record {key}")
 
 
 def test_the_panel_has_a_static_form(session: JupyterSession, small_module: str) -> None:
@@ -48,9 +52,14 @@ def test_code_streams_into_the_cell_of_a_front_end_that_can(
 ) -> None:
     ran = translate(session, small_module, metadata=MARKER)
     assert not ran.failed, ran.error
-    [opening] = ran.stream_opened
+    opening, heading = ran.stream_opened
     assert opening["op"] == "stream"
     assert opening["source_cell"] == "source-cell"
+    assert opening["heading"].endswith(" · not checked")
+    assert (heading["op"], heading["stream"]) == ("head", opening["stream"])
+    assert " · correct (cpu-interpreter) · record " in heading["heading"]
+    assert " · edited, not checked · record " in heading["edited"]
+    assert heading["checked"] == session.value("_kernelllm.code")
     messages = ran.streamed
     assert [message["seq"] for message in messages] == list(range(len(messages)))
     *pieces, last = messages
@@ -158,7 +167,7 @@ def test_the_best_of_several_is_in_the_cell_once(
     ran = translate(session, small_module, "-k 4 --seed 3", metadata=MARKER)
     assert not ran.failed, ran.error
     assert verdict_of(session) == "correct"
-    assert len(ran.stream_opened) == 1
+    assert [opening["op"] for opening in ran.stream_opened] == ["stream", "head"]
     *pieces, last = ran.streamed
     assert all("done" not in piece for piece in pieces)
     assert (last["done"], last["status"]) == (True, "complete")
@@ -177,8 +186,8 @@ def test_the_grid_of_candidates_stays_in_the_static_form(
     assert '<th scope="row">3</th>' in final["text/html"]
     assert "<summary>How candidate" in final["text/html"], "the others, as differences"
     assert "(kept)" in final["text/plain"]
-    [code] = ran.next_inputs
-    assert code == session.value("_kernelllm.code")
+    [offered] = ran.next_inputs
+    assert offered.partition("\n")[2] == session.value("_kernelllm.code")
 
 
 def test_what_none_of_several_gets_right_is_shown_as_failed(

@@ -48,7 +48,7 @@ def test_a_cell_is_translated_by_a_server(
 ) -> None:
     ran = session.run(f"%%kernelllm -m {server.name()} --no-check\n{small_module}")
     assert not ran.failed, ran.error
-    assert ran.next_inputs == [CODE]
+    assert [text.partition("\n")[2] for text in ran.next_inputs] == [CODE]
     assert server.asked[-1].headers["Authorization"] == f"Bearer {SECRET}"
     assert "torch.relu(x) * 2.5" in server.asked[-1].body["messages"][-1]["content"]
     shown = json.dumps([ran.bundles, ran.printed])
@@ -69,7 +69,7 @@ def test_reasoning_is_in_the_panel_and_not_in_the_cell(
         about.models = refusing(404, {})  # A server that lists nothing is taken at its word.
         ran = session.run(f"%%kernelllm -m {name} --no-check\n{small_module}")
         assert not ran.failed, ran.error
-        assert ran.next_inputs == [CODE]
+        assert [text.partition("\n")[2] for text in ran.next_inputs] == [CODE]
         panel = ran.bundles[-1]["text/html"]
         assert "<details" in panel
         assert "&lt;b&gt;Hm&lt;/b&gt;" in panel

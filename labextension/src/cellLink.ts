@@ -1,0 +1,98 @@
+import type { NotebookPanel } from '@jupyterlab/notebook';
+import type { TranslationBundle } from '@jupyterlab/translation';
+import type { Message } from '@lumino/messaging';
+import { Widget } from '@lumino/widgets';
+import { ICellView, findGenerated, isStale, revertible } from './generated';
+import { linkWatch } from './linkWatch';
+import { asCellMark } from './protocol';
+import { accept, revert } from './streamCell';
+
+/**
+ * What a panel says of the generated cell as it is now: that its verdict is about other code, and
+ * the buttons to keep the code or to go back.
+ *
+ * The notebook alone decides it, so it holds after a reload, and without a Jupyter kernel. Added to
+ * a panel's widget, which gets the class `kllm-mod-stale` as long as its verdict is not to be
+ * relied on.
+ */
+export class CellLink extends Widget {
+  constructor(
+    private readonly panel: NotebookPanel,
+    trans: TranslationBundle
+  ) {
+    super();
+    this.addClass('kllm-link');
+    this.note.className = 'kllm-stale-note';
+    this.note.setAttribute('role', 'status');
+    this.stale = trans.__(
+      'The code was edited: this verdict is about the code before. Check it again.'
+    );
+    this.acceptButton = this.button(
+      trans.__('Accept'),
+      trans.__('Keep the code as yours: nothing replaces it any more')
+    );
+    this.revertButton = this.button(
+      trans.__('Revert'),
+      trans.__('Take back your edits, or go back to the code before this one')
+    );
+    this.node.append(this.note, this.acceptButton, this.revertButton);
+    this.hide();
+  }
+
+  handleEvent(event: Event): void {
+    const { sharedModel } = this.panel.context.model;
+    if (this.linked === null) {
+      return;
+    }
+    if (event.currentTarget === this.acceptButton) {
+      accept(sharedModel, this.linked);
+    } else {
+      revert(sharedModel, this.linked);
+    }
+  }
+
+  protected override onAfterAttach(message: Message): void {
+    super.onAfterAttach(message);
+    linkWatch(this.panel)?.listen(this.onLook);
+  }
+
+  protected override onBeforeDetach(message: Message): void {
+    linkWatch(this.panel)?.leave(this.onLook);
+    super.onBeforeDetach(message);
+  }
+
+  private readonly onLook = (cells: readonly ICellView[]): void => {
+    const source = this.panel.content.widgets.find(cell =>
+      cell.node.contains(this.node)
+    );
+    const found = source && findGenerated(cells, source.model.sharedModel.id);
+    const mark = asCellMark(found?.cell.mark);
+    const isOld = !!found && !!mark && isStale(found.cell, mark);
+    this.linked = found?.cell.id ?? null;
+    this.setHidden(!found);
+    this.parent?.toggleClass('kllm-mod-stale', isOld);
+    const words = isOld ? this.stale : '';
+    if (this.note.textContent !== words) {
+      this.note.textContent = words;
+    }
+    this.revertButton.disabled =
+      !found || !mark || revertible(found.cell, mark) === null;
+  };
+
+  private button(label: string, title: string): HTMLButtonElement {
+    const button = document.createElement('button');
+    button.type = 'button';
+    button.className = 'kllm-link-button jp-mod-styled';
+    button.textContent = label;
+    button.title = title;
+    button.addEventListener('click', this);
+    return button;
+  }
+
+  private readonly note = document.createElement('div');
+  private readonly acceptButton: HTMLButtonElement;
+  private readonly revertButton: HTMLButtonElement;
+  private readonly stale: string;
+  /** The cell that the buttons act on. */
+  private linked: string | null = null;
+}
