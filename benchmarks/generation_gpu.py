@@ -178,9 +178,10 @@ class Bench:
             started = time.perf_counter()
             self.stepper.guesses = True
             self.stepper.compile()
-            print(f"compiling took {time.perf_counter() - started:.0f} s")
             self.stepper.guesses = False
-            self._report("the same, compiled", self._stream("compiled"))
+            if self.stepper.way == "compiled":
+                print(f"compiling took {time.perf_counter() - started:.0f} s")
+                self._report("the same, compiled", self._stream("compiled"))
         self._guesses()
         self._first_token()
         self._several()

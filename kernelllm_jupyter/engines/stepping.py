@@ -106,14 +106,17 @@ class Stepper:
         ``room`` is how many tokens there will be in all.
         """
         passes = self._passes(rows, room)
-        one = passes.slots if rows == 1 else Slots(1, len(prompt), self.device)
+        return passes, self._read(passes.slots, prompt)
+
+    def _read(self, slots: Slots, prompt: Sequence[int]) -> Any:
+        one = slots if slots.rows == 1 else Slots(1, len(prompt), self.device)
         one.positions = torch.arange(len(prompt), device=self.device).unsqueeze(0)
         one.seen = len(prompt)
         scores = self.run(one, torch.tensor([list(prompt)], device=self.device), last_only=True)
-        if rows > 1:
-            passes.slots.take(one)
-        passes.slots.seen = passes.slots.size
-        return passes, scores[:, -1]
+        if slots.rows > 1:
+            slots.take(one)
+        slots.seen = slots.size
+        return scores[:, -1]
 
     def _passes(self, rows: int, room: int) -> _Passes:
         step = ROOM_STEP_ALONE if rows == 1 and self._captures else ROOM_STEP
@@ -164,8 +167,10 @@ class Stepper:
         made = _Captured(fused, Slots(1, ROOM_STEP_ALONE, self.device))
         # A plain pass makes the places: the compiled one is to find them made.
         self.run(made.slots, torch.zeros((1, 1), dtype=torch.long, device=self.device))
-        for count in (1, WIDTH) if self.guesses else (1,):
+        for count in (1, WIDTH):
             made(torch.zeros((1, count), dtype=torch.long), torch.arange(count)[None])
+        if not self._agree(made):
+            raise RuntimeError("compiled passes do not agree with the model's own")
         return made
 
     def agrees(self) -> bool:
@@ -174,17 +179,22 @@ class Stepper:
         Compared with the model's plain pass over the whole text: what differs (windows, states of
         another kind than keys and values) is then decoded by ``generate``.
         """
-        texts = [[5, 9, 4, 7, 8, 3, 6], [5, 9, 6, 6, 2, 8, 4]]
+        return self._agree(self._passes(2, 3 + 2 * WIDTH))
+
+    def _agree(self, passes: _Passes) -> bool:
+        rows, length = passes.slots.rows, 4 + WIDTH
+        texts = [[3 + (at * step) % 7 for at in range(length)] for step in (3, 5)][:rows]
+        texts = [[5, 9, *text[2:]] for text in texts]
         plain = [self._model(input_ids=torch.tensor([t], device=self.device)) for t in texts]
-        passes, _ = self.prefill(texts[0][:2], 2, 16)
-        step = torch.tensor([[text[2]] for text in texts])
-        first = passes(step, torch.tensor([[2], [2]]))[:, 0]
-        # The second row goes back one token, as one does whose guess was wrong.
-        ahead = torch.tensor([texts[0][3:6], texts[1][2:5]])
-        after = passes(ahead, torch.tensor([[3, 4, 5], [2, 3, 4]]))
-        pairs = [(first[row], plain[row].logits[0, 2]) for row in range(2)]
-        pairs += [(after[0, at], plain[0].logits[0, 3 + at]) for at in range(3)]
-        pairs += [(after[1, at], plain[1].logits[0, 2 + at]) for at in range(3)]
+        self._read(passes.slots, texts[0][:2])
+        pairs: list[tuple[Any, Any]] = []
+        # One token; several, the second row one further back, as after a wrong guess; one again.
+        for starts, count in (((2, 2), 1), ((3, 2), WIDTH), ((3 + WIDTH, 2 + WIDTH), 1)):
+            read = [text[at : at + count] for text, at in zip(texts, starts, strict=False)]
+            places = [list(range(at, at + count)) for at in starts[:rows]]
+            scores = passes(torch.tensor(read), torch.tensor(places)).clone()
+            for row, at in enumerate(starts[:rows]):
+                pairs += zip(scores[row], plain[row].logits[0, at : at + count], strict=True)
         similar = [torch.cosine_similarity(a.float(), b.float(), dim=0).item() for a, b in pairs]
         return bool(min(similar) > ALIKE)
 

@@ -226,6 +226,24 @@ def test_the_benchmark_of_a_gpu_runs_to_its_end(
     assert found["tokens_per_pass"] > 1.2, "this repository's own candidates repeat their prompt"
 
 
+def test_a_second_prompt_does_not_wait_for_the_first() -> None:
+    from kernelllm_jupyter.engines import decoding
+    from kernelllm_jupyter.engines.stepping import Stepper
+
+    model = llama(vocabulary=16)
+    stepper = Stepper(model, "cpu", guesses=True)
+    loaded: Any = SimpleNamespace(model=model, device="cpu", stepper=stepper)
+    read = counting(stepper)
+    alone, beside = [[reply([1, 2, 3, 4], 9, seed) for seed in range(2)] for _ in range(2)]
+    decoding.decode_batch(loaded, alone)
+    own = len(read)
+    assert own
+    with stepper.lock:  # As while it decodes the first.
+        decoding.decode_batch(loaded, beside)
+    assert len(read) == own
+    assert tokens(beside) == tokens(alone)
+
+
 def test_without_memory_for_the_cache_generate_decodes(monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
