@@ -32,6 +32,13 @@ class Lookup:
         for token in tokens:
             self.feed(token)
 
+    def copy(self) -> Lookup:
+        """The same text, to be gone on with in another way."""
+        made = Lookup(())
+        made._tokens = self._tokens.copy()
+        made._after = [known.copy() for known in self._after]
+        return made
+
     def feed(self, token: int) -> None:
         """The text goes on with ``token``."""
         self._tokens.append(token)

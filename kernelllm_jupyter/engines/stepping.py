@@ -317,7 +317,9 @@ def decode(stepper: Stepper, replies: Sequence[Writer]) -> bool:
             stepper.forget()
             return False
         first = scores.expand(len(replies), -1)
-        rows = [_Row(reply, stepper.guesses) for reply in replies]
+        # The prompt is looked through once, and while the GPU still reads it.
+        lookup = Lookup(prompt) if stepper.guesses else None
+        rows = [_Row(reply, lookup.copy() if lookup else None) for reply in replies]
         chosen = drawn(first, rules, [row.levels(1)[0] for row in rows]).tolist()
         _deliver(rows, [[token] for token in chosen])
         wide = rules.repeated(WIDTH)
@@ -336,12 +338,12 @@ def decode(stepper: Stepper, replies: Sequence[Writer]) -> bool:
 class _Row:
     """One reply's place in its text; its last token is not in the cache yet."""
 
-    def __init__(self, reply: Writer, guesses: bool):
+    def __init__(self, reply: Writer, lookup: Lookup | None):
         self.reply = reply
         self.guessed: list[int] = []
         self._last = 0
         self._at = len(reply.prompt) - 1
-        self._lookup = Lookup(reply.prompt) if guesses else None
+        self._lookup = lookup
 
     def levels(self, count: int) -> list[float]:
         return [0.0] * count if self.reply.over else self.reply.levels(count)

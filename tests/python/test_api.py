@@ -11,6 +11,7 @@ import kernelllm_jupyter
 from kernelllm_jupyter import KernelLLM, check
 from kernelllm_jupyter.errors import ProblemError, UsageError
 from kernelllm_jupyter.repl import Repl
+from kernelllm_jupyter.values import Translation
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +73,39 @@ def test_a_translation_holds_all_candidates_with_their_verdicts_and_mends(
     assert len(made.candidates) == len(made.verdicts) == 2
     assert "candidate 1: " in "\n".join(said)
     assert check(small_module, made.code).correct
+
+
+def test_every_form_of_reply_ends_as_it_should(small_module: str) -> None:
+    """Nothing but talk; several blocks with talk around; a class of another name."""
+    good = SLIPS.replace("NEW", "New").replace("import triton.l", "import triton\nimport triton.l")
+    kernel = good[: good.index("class ModelNew")]
+    several = (
+        f"First the kernel:\n```python\n{kernel}```\nInstall it:\n```bash\npip install triton\n"
+        f"```\nAll of it:\n```python\n{good}```\nHope it helps.\n"
+    )
+    named = f"Sure!\n```python\n{good.replace('ModelNew', 'FastRelu')}```\n"
+    with serving() as server:
+        model = KernelLLM(server.name())
+
+        def answered(text: str, **options: int) -> Translation:
+            server.seen.clear()
+            server.answers = [streaming(event(text, finish="stop"))]
+            return model.translate(small_module, **options)
+
+        nothing = answered("I am sorry, but I cannot do that.")
+        whole = answered(several)
+        refused, mended = answered(named), answered(named, repair=1)
+    assert "holds no code: the model wrote something else" in nothing.candidate.no_code
+    assert nothing.verdict is not None
+    assert nothing.verdict.verdict == "compile_error"
+    assert whole.code == good
+    assert whole.verdict is not None
+    assert whole.verdict.correct
+    assert refused.verdict is not None
+    assert "its classes are FastRelu" in refused.verdict.reasons[0].message
+    assert mended.verdict is not None
+    assert mended.verdict.correct
+    assert mended.candidate.mends == ("FastRelu is now called ModelNew",)
 
 
 def test_a_translation_can_leave_the_check_out_and_refuses_nonsense(
