@@ -136,12 +136,14 @@ def _program(
             "`transformers serve` knows no keys: install vLLM (pip install vllm), or leave the key "
             "out and keep the server on this machine (--host 127.0.0.1)."
         )
-    needed = (*NEEDED, "bitsandbytes") if quantization != "none" else NEEDED
+    packed = quantization != "none"
+    needed = (*NEEDED, "bitsandbytes") if packed else NEEDED
     missing = [name for name in needed if importlib.util.find_spec(name) is None]
     if missing:
+        extras = "serve,quantization" if packed else "serve"
         raise EngineError(
             f"`transformers serve` needs {', '.join(missing)}: pip install "
-            "'kernelllm-jupyter[serve,quantization]', or vLLM on a GPU machine: pip install vllm"
+            f"'kernelllm-jupyter[{extras}]', or vLLM on a GPU machine: pip install vllm"
         )
     if int(version("transformers").split(".")[0]) < 5:  # Its serve took no model before.
         raise EngineError(
