@@ -45,7 +45,7 @@ def take(page: NotebookPage, name: str, *themes: str) -> None:
         page.command("apputils:change-theme", {"theme": theme})
         page.page.locator(f"body[data-jp-theme-name='{theme}']").wait_for(state="attached")
         page.page.locator("#jupyterlab-splash").wait_for(state="detached")
-        page.page.screenshot(path=PICTURES / f"{name}-{suffix}.png")
+        page.page.screenshot(path=PICTURES / f"{name}-{suffix}.png", animations="disabled")
 
 
 def test_the_tutorial_does_what_it_says(lab: Server, open_notebook: Open) -> None:
