@@ -16,16 +16,16 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from kernelllm_jupyter.asking import Asked, Asking
+from kernelllm_jupyter.attempts import Attempt, distinct, translation, verified
 from kernelllm_jupyter.checking import Broke, Checks, News
-from kernelllm_jupyter.engines import Completion, Engine
+from kernelllm_jupyter.engines import Engine
 from kernelllm_jupyter.errors import EngineError, KernelLLMError, WorkerError
 from kernelllm_jupyter.fingerprint import fingerprint
 from kernelllm_jupyter.mending import mend
 from kernelllm_jupyter.prompts import Profile
-from kernelllm_jupyter.ranking import fastest, nearest
 from kernelllm_jupyter.translate import (
     Checked,
     Checking,
@@ -45,11 +45,9 @@ from kernelllm_jupyter.values import (
     Candidate,
     CheckOptions,
     Effort,
-    FinishReason,
     Problem,
     Sampling,
     Timing,
-    Translation,
     Verdict,
 )
 
@@ -126,21 +124,6 @@ def search(
         yield from run.events()
 
 
-@dataclass
-class _Attempt:
-    """One candidate on its way."""
-
-    index: int
-    round: int
-    asked: Asked
-    completion: Completion
-    written: list[str] = field(default_factory=list)
-    candidate: Candidate | None = None
-    verdict: Verdict | None = None
-    timing: Timing | None = None
-    stream: threading.Thread | None = None
-
-
 class _Search:
     """Streams and checks run in threads and report to one queue; its reader decides."""
 
@@ -160,7 +143,7 @@ class _Search:
         self._effort, self._options = effort, check
         self._asking = Asking(problem, profile, effort, sampling)
         self._news: queue.SimpleQueue[News] = queue.SimpleQueue()
-        self._attempts: list[_Attempt] = []
+        self._attempts: list[Attempt] = []
         self._streaming: set[int] = set()
         self._checks = Checks(problem, check, self._news, jobs)
         #: The first candidate of each code.
@@ -176,7 +159,7 @@ class _Search:
         yield from self._rounds()
         if self._times:
             yield from self._measure()
-        yield Finished(self._translation())
+        yield Finished(translation(self._problem, self._attempts, self._winner))
 
     def close(self) -> None:
         """End everything that runs."""
@@ -198,7 +181,7 @@ class _Search:
                 yield from self._wave(asked[at : at + WIDTH], number)
                 if self._winner is not None:
                     return
-            if self._options is None or any(self._verified()):
+            if self._options is None or any(verified(self._attempts)):
                 return
             if number and len(self._known) == known:
                 if len(self._troubles) > troubles:
@@ -212,7 +195,7 @@ class _Search:
             return self._asking.first()
         failed = [
             (attempt.index, attempt.candidate, attempt.verdict)
-            for attempt in self._distinct()
+            for attempt in distinct(self._attempts)
             if attempt.round == number - 1 and attempt.candidate is not None
         ]
         return self._asking.repairs(failed, len(self._attempts))
@@ -223,7 +206,7 @@ class _Search:
         for each in asked:
             # All at once, and only then their threads: requests that come together are a batch.
             completion = self._engine.generate(each.prompt, each.sampling)
-            attempt = _Attempt(len(self._attempts), number, each, completion)
+            attempt = Attempt(len(self._attempts), number, each, completion)
             self._attempts.append(attempt)
             begun.append(attempt)
         for attempt in begun:
@@ -242,7 +225,7 @@ class _Search:
         if self._troubles and not self._has_result():
             raise self._troubles[0]
 
-    def _stream(self, attempt: _Attempt) -> None:
+    def _stream(self, attempt: Attempt) -> None:
         try:
             for event in generate_events(
                 self._problem,
@@ -290,7 +273,7 @@ class _Search:
         else:
             yield from self._broken(attempt, news.error)
 
-    def _complete(self, attempt: _Attempt, candidate: Candidate) -> Iterator[SearchEvent]:
+    def _complete(self, attempt: Attempt, candidate: Candidate) -> Iterator[SearchEvent]:
         if self._effort.repair and candidate.finish in ("stop", "repetition"):
             code, mends = mend(candidate.code)
             candidate = replace(candidate, code=code, mends=mends)
@@ -306,16 +289,10 @@ class _Search:
             attempt.verdict = verdict
             yield Checked(verdict, attempt.index)
 
-    def _keep(self, attempt: _Attempt, candidate: Candidate) -> Generated:
-        attempt.candidate = replace(
-            candidate,
-            seed=attempt.asked.sampling.seed,
-            round=attempt.round,
-            repair_of=attempt.asked.repair_of,
-        )
-        return Generated(attempt.candidate, attempt.index)
+    def _keep(self, attempt: Attempt, candidate: Candidate) -> Generated:
+        return Generated(attempt.keep(candidate), attempt.index)
 
-    def _judge(self, attempt: _Attempt, verdict: Verdict) -> Iterator[SearchEvent]:
+    def _judge(self, attempt: Attempt, verdict: Verdict) -> Iterator[SearchEvent]:
         for each in self._attempts:
             same = each.candidate is not None and each.candidate.duplicate_of == attempt.index
             if each is attempt or same:
@@ -324,12 +301,12 @@ class _Search:
         if verdict.correct and self._winner is None and not (self._times or self._effort.every):
             self._winner = attempt.index
 
-    def _broken(self, attempt: _Attempt, error: BaseException) -> Iterator[SearchEvent]:
+    def _broken(self, attempt: Attempt, error: BaseException) -> Iterator[SearchEvent]:
         if attempt.index in self._streaming:
             if not isinstance(error, EngineError):
                 raise error
             self._streaming.discard(attempt.index)
-            yield self._keep(attempt, self._unfinished(attempt, "failed", str(error)))
+            yield self._keep(attempt, attempt.unfinished(self._engine.model, "failed", str(error)))
         else:
             # A reference that does not run fails for every candidate; a worker may fail for one.
             if not isinstance(error, WorkerError):
@@ -339,18 +316,6 @@ class _Search:
             note = f"Could not be checked: {error}"
             attempt.candidate = replace(attempt.candidate, note=note)
         self._troubles.append(error)
-
-    def _unfinished(self, attempt: _Attempt, finish: FinishReason, note: str) -> Candidate:
-        """A candidate of what had arrived."""
-        code = "".join(attempt.written)
-        return Candidate(
-            code=code,
-            text=code,
-            model=self._engine.model,
-            finish=finish,
-            tokens=attempt.completion.tokens,
-            note=note,
-        )
 
     def _end_the_rest(self) -> Iterator[SearchEvent]:
         """Cancel what is still sampled or checked, and keep what it had written."""
@@ -377,38 +342,26 @@ class _Search:
                 yield news
             elif isinstance(news, Broke) and news.index in self._streaming:
                 self._streaming.discard(news.index)
-                yield self._keep(attempt, self._unfinished(attempt, "cancelled", SURPLUS))
+                yield self._keep(
+                    attempt, attempt.unfinished(self._engine.model, "cancelled", SURPLUS)
+                )
         for index in sorted(self._streaming):
             attempt = self._attempts[index]
-            yield self._keep(attempt, self._unfinished(attempt, "cancelled", SURPLUS))
+            yield self._keep(attempt, attempt.unfinished(self._engine.model, "cancelled", SURPLUS))
         self._streaming.clear()
 
     # --- the end ---------------------------------------------------------------------------------
 
-    def _distinct(self) -> Iterator[_Attempt]:
-        """Attempts with a candidate of their own, in the order they were begun."""
-        for attempt in self._attempts:
-            candidate = attempt.candidate
-            if (
-                candidate is not None
-                and candidate.duplicate_of is None
-                and candidate.finish not in ("failed", "cancelled")
-            ):
-                yield attempt
-
-    def _verified(self) -> Iterator[_Attempt]:
-        return (each for each in self._distinct() if each.verdict and each.verdict.correct)
-
     def _has_result(self) -> bool:
         if self._options is None:
-            return any(True for _ in self._distinct())
+            return any(True for _ in distinct(self._attempts))
         return any(attempt.verdict is not None for attempt in self._attempts)
 
     def _measure(self) -> Iterator[SearchEvent]:
         """Time the verified candidates one after another, while nothing else runs."""
-        verified = list(self._verified())
-        worth_it = len(verified) > 1 or self._effort.every
-        for attempt in verified if worth_it else []:
+        correct = list(verified(self._attempts))
+        worth_it = len(correct) > 1 or self._effort.every
+        for attempt in correct if worth_it else []:
             assert attempt.candidate is not None
             code, cancel = attempt.candidate.code, threading.Event()
             steps = in_thread(functools.partial(self._time, code, cancel))
@@ -426,16 +379,3 @@ class _Search:
         from kernelllm_jupyter.verify.benchmark import benchmark
 
         return benchmark(self._problem, code, progress=report, cancel=cancel)
-
-    def _translation(self) -> Translation:
-        candidates = tuple(each.candidate for each in self._attempts if each.candidate)
-        verdicts = tuple(each.verdict for each in self._attempts if each.candidate)
-        timings = tuple(each.timing for each in self._attempts if each.candidate)
-        chosen = self._winner
-        if chosen is None:
-            chosen = fastest(timings)
-        if chosen is None:
-            chosen = nearest(candidates, verdicts)
-        return Translation(
-            self._problem, candidates, chosen, verdicts, timings[chosen], timings=timings
-        )

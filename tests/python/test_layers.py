@@ -36,6 +36,7 @@ LAYERS = {
     "translate": 3,
     "search": 3,
     "asking": 3,
+    "attempts": 3,
     "checking": 3,
     "ranking": 1,
     "scores": 1,
