@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from family_fixtures import DEEPSEEK, LLAMA, QWEN, Kind, make_family_checkpoint
+from tape_graph import capturing
 
 from kernelllm_jupyter.engines.lookup import TRIED, Lookup
 from kernelllm_jupyter.values import FinishReason
@@ -193,6 +194,65 @@ def test_a_pass_can_be_traced_whole_and_checks_itself() -> None:
             assert not stepper.agrees()
         finally:
             Slots.mask = mask  # type: ignore[method-assign]
+
+
+def test_a_captured_pass_reads_everything_from_its_own_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As on a GPU, with tapes for CUDA graphs: other prompts, places and guesses each time."""
+    import torch
+
+    from kernelllm_jupyter.engines import decoding
+    from kernelllm_jupyter.engines.attention import use_grouped
+    from kernelllm_jupyter.engines.stepping import KEPT, Stepper, decode
+
+    model, free = llama(vocabulary=16), [90]
+    use_grouped(model)
+    loaded: Any = SimpleNamespace(model=model, device="cpu", stepper=None)
+    capturing(monkeypatch, free)
+    stepper = Stepper(model, "cpu", guesses=True)
+    stepper._captures = True
+    with torch.no_grad():
+        assert stepper.agrees()
+    ran = counting(stepper)
+
+    def written(count: int, first: int) -> list[list[int]]:
+        prompt = [first, 2, 3, 4, first, 2, 3]
+        expected, found = [
+            [reply(prompt, 9 + 3 * at, seed=at, temperature=0.5) for at in range(count)]
+            for _ in range(2)
+        ]
+        decoding.generate(loaded, expected)
+        assert decode(stepper, found)
+        assert tokens(found) == tokens(expected)
+        return tokens(found)
+
+    for count in (3, 1):
+        assert written(count, 1) != written(count, 5)
+        before = len(ran)
+        written(count, 7)
+        assert len(ran) == before + 1, "only the prompt is read by a pass that is not captured"
+    assert stepper.way == "captured"
+    written(2, 1)
+    assert len(stepper._kept) == KEPT
+    # Compiling is another test's: here it is that what is compiled is captured and used.
+    monkeypatch.setattr(torch, "compile", lambda run, **_: run)
+    stepper.compile()
+    assert stepper.way == "compiled"
+    before = len(ran)
+    written(1, 3)
+    assert len(ran) == before + 1
+    stepper.tidy()
+    assert stepper._kept
+    free.append(10)
+    stepper.tidy()
+    assert not stepper._kept, "checks need the memory"
+    # What does not agree with the model is not used.
+    stepper.forget()
+    monkeypatch.setattr(torch, "compile", lambda run, **_: lambda slots, read: run(slots, read + 1))
+    stepper.compile()
+    assert stepper.way == "captured"
+    written(1, 3)
 
 
 def test_a_model_with_a_window_is_left_to_generate() -> None:
