@@ -26,6 +26,7 @@ from kernelllm_jupyter.notebook.live import LivePanels
 from kernelllm_jupyter.notebook.panel import PrintedPanel, View, WidgetPanel
 from kernelllm_jupyter.notebook.recheck import Recheck
 from kernelllm_jupyter.notebook.several import Several
+from kernelllm_jupyter.notebook.static_panel import StaticPanel
 from kernelllm_jupyter.options import STARTER_HINT, Request
 from kernelllm_jupyter.problem import needs_live_values, parse_problem
 from kernelllm_jupyter.prompts import profile_for
@@ -124,23 +125,34 @@ class _Run:
         self._several = Several(request.effort) if request.effort.several else None
         note = STARTER_HINT if request.model == "starter" else destination(request.model)
         self._report = Report("loading", request.model, "Starting …", note=note)
-        self.view: View
-        if hasattr(shell, "kernel"):
-            recheck = Recheck(problem, request, self._front, self._show_settled)
-            panel = WidgetPanel(
-                recheck.check,
-                recheck.benchmark,
-                recheck.stop,
-                interrupts=self._front is not None,
-            )
-            self.view = self._headed = HeadedView(panel, self._heading)
-            recheck.view = self.view
-            self._recheck: Recheck | None = recheck
-        else:
-            # Without a heading: the code was printed as it came.
-            self.view = PrintedPanel()
-            self._recheck = None
+        self._recheck: Recheck | None = None
+        self.view = self._made_view(shell, problem)
         self.view.open(self._report)
+
+    def _made_view(self, shell: Any, problem: Problem) -> View:
+        if not hasattr(shell, "kernel"):
+            # Without a heading: the code was printed as it came.
+            return PrintedPanel()
+        self._headed = HeadedView(self._made_panel(problem), self._heading)
+        if self._recheck:
+            self._recheck.view = self._headed
+        return self._headed
+
+    def _made_panel(self, problem: Problem) -> View:
+        cell, _ = cells.asking()
+        if cell is None:
+            # A notebook that a person looks at names its cells: this runs in nbclient, say.
+            return StaticPanel()
+        recheck = Recheck(problem, self._request, self._front, self._show_settled)
+        can_interrupt = self._front is not None
+        try:
+            panel = WidgetPanel(
+                recheck.check, recheck.benchmark, recheck.stop, interrupts=can_interrupt
+            )
+        except ImportError:
+            return StaticPanel()
+        self._recheck = recheck
+        return panel
 
     def take(self, event: SearchEvent) -> None:
         if isinstance(event, Loading):

@@ -95,6 +95,7 @@ class JupyterSession:
         code: str,
         *,
         metadata: dict[str, Any] | None = None,
+        subshell: str | None = None,
         on_message: Callable[[dict[str, Any]], None] | None = None,
     ) -> Ran:
         """Execute ``code`` and wait for its end; ``on_message`` sees each message as it comes."""
@@ -107,6 +108,8 @@ class JupyterSession:
             "stop_on_error": True,
         }
         request = self.client.session.msg("execute_request", content, metadata=metadata or {})
+        if subshell is not None:
+            request["header"]["subshell_id"] = subshell
         self.client.shell_channel.send(request)
         own = request["header"]["msg_id"]
         ran = Ran()

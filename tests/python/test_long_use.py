@@ -94,7 +94,7 @@ def translate(factor):
 for factor in range({count}):
     translate(factor + 0.5)
 """
-    ran = session.run(loop)
+    ran = session.run(loop, metadata={"cellId": "a-cell-that-is-named"})
     assert not ran.failed, ran.error
     opened = {
         content["transient"]["display_id"]

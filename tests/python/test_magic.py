@@ -39,8 +39,8 @@ def test_a_cell_is_translated_and_proved(session: JupyterSession, small_module: 
 
 
 def test_the_panel_has_a_static_form(session: JupyterSession, small_module: str) -> None:
-    ran = translate(session, small_module)
-    panels = [b for b in ran.bundles if "application/vnd.kernelllm.panel+json" in b]
+    ran = translate(session, small_module, metadata=MARKER)
+    panels = [b for b in ran.bundles if "kllm-report" in b.get("text/html", "")]
     final = panels[-1]
     assert "Correct: agrees with the PyTorch module" in final["text/html"]
     assert "Correct: agrees with the PyTorch module" in final["text/plain"]
@@ -181,7 +181,7 @@ def test_the_grid_of_candidates_stays_in_the_static_form(
 ) -> None:
     ran = translate(session, small_module, "-k 3 --no-check --temperature 2 --seed 5")
     assert not ran.failed, ran.error
-    final = [b for b in ran.bundles if "application/vnd.kernelllm.panel+json" in b][-1]
+    final = [b for b in ran.bundles if "kllm-report" in b.get("text/html", "")][-1]
     assert "3 candidates" in final["text/html"]
     assert '<th scope="row">3</th>' in final["text/html"]
     assert "<summary>How candidate" in final["text/html"], "the others, as differences"
@@ -197,7 +197,7 @@ def test_what_none_of_several_gets_right_is_shown_as_failed(
     ran = translate(session, small_module, options)
     assert not ran.failed, ran.error
     assert verdict_of(session) != "correct"
-    final = [b for b in ran.bundles if "application/vnd.kernelllm.panel+json" in b][-1]
+    final = [b for b in ran.bundles if "kllm-report" in b.get("text/html", "")][-1]
     assert "None of the 6 candidates is correct" in final["text/plain"]
     assert "kept as failed" in final["text/html"]
     assert translate(session, small_module, f"{options} --strict").failed

@@ -199,7 +199,7 @@ def test_check_falls_back_to_what_was_generated_where_the_cell_is_gone(
 def test_benchmark_without_a_gpu_explains_itself(
     session: JupyterSession, small_module: str
 ) -> None:
-    ran = session.run(f"%%kernelllm\n{small_module}")
+    ran = session.run(f"%%kernelllm\n{small_module}", metadata=MARKER)
     press(session, ran, "Benchmark")
     shown = session.messages_until(settled)[-1]["content"]["data"]["text/plain"]
     assert "GPU" in shown

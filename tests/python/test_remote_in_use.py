@@ -84,7 +84,7 @@ def test_the_panel_says_where_the_source_goes(session: JupyterSession, small_mod
     assert ran.failed
     assert "cannot be reached" in ran.error
     told = "The cell's source is sent to https://models.invalid (not this machine)."
-    panels = [b for b in ran.bundles if "application/vnd.kernelllm.panel+json" in b]
+    panels = [b for b in ran.bundles if "kllm-report" in b.get("text/html", "")]
     for panel in panels:
         assert told in panel["text/plain"]
 
