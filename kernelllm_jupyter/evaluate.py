@@ -36,10 +36,11 @@ from kernelllm_jupyter.errors import (
 from kernelllm_jupyter.ledger import Ledger
 from kernelllm_jupyter.problem import parse_problem
 from kernelllm_jupyter.prompts import Profile
-from kernelllm_jupyter.scores import Outcome, Sample
+from kernelllm_jupyter.scores import Outcome, Sample, samples_of
 from kernelllm_jupyter.search import search
 from kernelllm_jupyter.translate import Finished, load_events
 from kernelllm_jupyter.values import CheckOptions, Effort, Problem, Sampling, Translation
+from kernelllm_jupyter.verify.gpu import gpu_present
 from kernelllm_jupyter.verify.suite import default_jobs, read_source
 from kernelllm_jupyter.verify.worker import DeviceUnusable
 
@@ -127,6 +128,10 @@ def evaluate(
     count = default_jobs(plan.check.device) if jobs is None else jobs
     if count < 1:
         raise UsageError("--jobs takes a number of at least 1.")
+    if plan.timed and count > 1 and plan.check.device != "cpu" and gpu_present():
+        raise UsageError(
+            "--benchmark times on an idle GPU, one problem at a time: leave out --jobs."
+        )
     if plan.k < 1:
         raise UsageError("-k takes a number of candidates of at least 1.")
     waiting: list[tuple[ProblemFile, str]] = []
@@ -224,12 +229,7 @@ class _Crew:
         missing = next(_missing(made), None)
         if missing is not None:
             return _Done(Outcome(file.name, trouble=missing))
-        samples = tuple(
-            Sample(verdict.verdict, _speedup(made, at))
-            for at, verdict in enumerate(made.verdicts)
-            if verdict is not None
-        )
-        return _done(Outcome(file.name, samples), started, source, made)
+        return _done(Outcome(file.name, samples_of(made)), started, source, made)
 
     def _translate(self, file: ProblemFile, problem: Problem) -> Translation:
         plan = self._plan
@@ -285,13 +285,6 @@ def _missing(made: Translation) -> Iterator[str]:
     for candidate, verdict in zip(made.candidates, made.verdicts, strict=True):
         if candidate.finish == "failed" or verdict is None:
             yield candidate.note or "A candidate was not checked."
-
-
-def _speedup(made: Translation, at: int) -> float | None:
-    """A candidate's own, or that of the one whose code it repeats."""
-    same = made.candidates[at].duplicate_of
-    timing = made.timings[at if same is None else same] if made.timings else None
-    return timing.speedup if timing else None
 
 
 def _seeded(sampling: Sampling, name: str) -> Sampling:

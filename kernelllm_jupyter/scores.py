@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kernelllm_jupyter.values import VerdictKind
+from kernelllm_jupyter.values import Translation, VerdictKind
 
-__all__ = ["Outcome", "Sample", "estimate", "fast_p", "pass_at", "reported_ks"]
+__all__ = ["Outcome", "Sample", "estimate", "fast_p", "pass_at", "reported_ks", "samples_of"]
 
 #: Of these, as many as there are candidates for are reported, and the number of candidates.
 KS = (1, 5, 10, 20, 50, 100)
@@ -86,6 +86,23 @@ class Outcome:
             "trouble": self.trouble or None,
             "seconds": self.seconds,
         }
+
+
+def samples_of(made: Translation) -> tuple[Sample, ...]:
+    """The candidates of a translation that have a verdict.
+
+    One that repeats another's code has that one's speed. A figure that was taken while something
+    else was busy on the GPU is none.
+    """
+    found = []
+    for at, verdict in enumerate(made.verdicts):
+        if verdict is None:
+            continue
+        same = made.candidates[at].duplicate_of
+        timing = made.timings[at if same is None else same] if made.timings else None
+        measured = timing is not None and not timing.contamination
+        found.append(Sample(verdict.verdict, timing.speedup if timing and measured else None))
+    return tuple(found)
 
 
 def estimate(n: int, c: int, k: int) -> float | None:

@@ -18,8 +18,25 @@ from kernelllm_jupyter.errors import EngineError, UnsupportedModule, UsageError
 from kernelllm_jupyter.evaluate import Plan, evaluate, find_problems
 from kernelllm_jupyter.ledger import Ledger
 from kernelllm_jupyter.prompts import KernelLLMProfile
-from kernelllm_jupyter.scores import Outcome, Sample, estimate, fast_p, pass_at, reported_ks
-from kernelllm_jupyter.values import CheckOptions, Problem, Prompt
+from kernelllm_jupyter.scores import (
+    Outcome,
+    Sample,
+    estimate,
+    fast_p,
+    pass_at,
+    reported_ks,
+    samples_of,
+)
+from kernelllm_jupyter.values import (
+    Candidate,
+    CheckOptions,
+    Finding,
+    Problem,
+    Prompt,
+    Timing,
+    Translation,
+    Verdict,
+)
 
 GOOD = """\
 import torch
@@ -80,6 +97,29 @@ def test_what_fails_has_no_speed_and_what_is_not_timed_is_not_fast() -> None:
     assert fast_p(untimed, 1.0, 1) is None
     assert pass_at([*untimed, outcome(trouble="the reference fails")], 1) == 0.5
     assert pass_at([], 1) is None
+
+
+def test_a_speed_is_the_codes_own_and_taken_on_an_idle_gpu() -> None:
+    def candidate(**more: int) -> Candidate:
+        return Candidate("code", "code", "m", "stop", **more)  # type: ignore[arg-type]
+
+    right, wrong = Verdict("correct"), Verdict("incorrect")
+    busy = (Finding("gpu_busy", "another process ran"),)
+    made = Translation(
+        Problem("", "Model"),
+        (candidate(), candidate(), candidate(duplicate_of=0), candidate(), candidate()),
+        0,
+        (right, wrong, right, right, None),
+        timings=(
+            Timing("faster", speedup=1.5),
+            None,
+            None,
+            Timing("faster", speedup=9.0, contamination=busy),
+            None,
+        ),
+    )
+    found = [(sample.verdict, sample.speedup) for sample in samples_of(made)]
+    assert found == [("correct", 1.5), ("incorrect", None), ("correct", 1.5), ("correct", None)]
 
 
 # --- a suite -------------------------------------------------------------------------------------
