@@ -103,6 +103,8 @@ def command_line() -> argparse.ArgumentParser:
     history.add_history_arguments(command)
     text = "one record: its code, verdict and timing"
     history.add_show_arguments(_command(commands, "show", history.show, text))
+    text = "a verified kernel as a module of its own, with a test"
+    history.add_export_arguments(_command(commands, "export", history.export, text))
 
     text = "what is installed, what is missing, and the remedy"
     command = _command(commands, "doctor", _doctor, text)

@@ -4,35 +4,43 @@ from __future__ import annotations
 
 import argparse
 import threading
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from kernelllm_jupyter.address import server_address
 from kernelllm_jupyter.engines import LoadProgress, get_engine
 from kernelllm_jupyter.errors import EngineError, UsageError
+from kernelllm_jupyter.values import Translation
 
 __all__ = ["carry_out", "load_in_background"]
 
 
-def carry_out(arguments: argparse.Namespace) -> None:
-    """Carry out ``arguments.command``; raises ``UsageError`` where it takes no such arguments."""
-    command = {
+def carry_out(arguments: argparse.Namespace, last: Translation | None = None) -> None:
+    """Carry out ``arguments.command``; ``last`` is what this notebook translated last.
+
+    Raises ``UsageError`` where the command takes no such arguments.
+    """
+    commands: dict[str, Callable[[argparse.Namespace], None]] = {
         "load": load,
         "unload": unload,
         "status": status,
         "stop": stop,
         "history": history,
         "show": show,
+        "export": partial(export, last=last),
         "doctor": doctor,
-    }[arguments.command]
+    }
     most = WORDS.get(arguments.command, 0)
     if len(arguments.words) > most:
         extra = " ".join(arguments.words[most:])
         raise UsageError(f"%kernelllm {arguments.command} does not take {extra!r}.")
-    command(arguments)
+    commands[arguments.command](arguments)
 
 
 #: How many arguments a command takes at most, where it takes any.
-WORDS = {"show": 1}
+WORDS = {"show": 1, "export": 2}
 
 
 def load(arguments: argparse.Namespace) -> None:
@@ -127,6 +135,28 @@ def show(arguments: argparse.Namespace) -> None:
 
     record = Records().find(arguments.words[0] if arguments.words else "last")
     _display(record_text(record), record_html(record))
+
+
+def export(arguments: argparse.Namespace, last: Translation | None) -> None:
+    """``export PATH``: what was translated last; ``export ID PATH``: a record's code."""
+    from kernelllm_jupyter.export import Exported, choose, export_to
+    from kernelllm_jupyter.records import Records
+
+    if not arguments.words:
+        raise UsageError("%kernelllm export takes PATH, or a record's ID and PATH.")
+    *keys, path = arguments.words
+    if keys or (last is not None and last.record is not None):
+        key = keys[0] if keys else str(last and last.record)
+        what = choose(Records().find(key))
+    elif last is not None:
+        what = Exported(last.problem, last.code, last.verdict, last.candidate.model)
+    else:
+        raise UsageError(
+            "Nothing was translated in this session: name a record (%kernelllm history lists "
+            "them), then the path."
+        )
+    for written in export_to(Path(path).expanduser(), what, unverified=arguments.unverified):
+        print(written)
 
 
 def _display(text: str, html: str) -> None:

@@ -13,6 +13,7 @@ from kernelllm_jupyter.notebook.live import LivePanels
 from kernelllm_jupyter.notebook.settings import configured
 from kernelllm_jupyter.options import OPTIONS, request_from
 from kernelllm_jupyter.records import Records
+from kernelllm_jupyter.values import Translation
 
 __all__ = ["COMMANDS", "KernelLLMMagics", "complete_options"]
 
@@ -23,6 +24,7 @@ COMMANDS = {
     "stop": "end every model process and every worker of this user",
     "history": "the latest records: translations, their verdicts and timings",
     "show": "one record again, by its ID",
+    "export": "the verified kernel as a module of its own, with its test",
     "doctor": "what is installed and what is missing, with the remedy for each",
 }
 
@@ -42,6 +44,7 @@ class KernelLLMMagics(Magics):
         super().__init__(shell)
         self.settings = configured(shell)
         self._records = Records()
+        self._last: Translation | None = None
         self._panels = LivePanels()
         # `%config KernelLLM` finds a configurable through this list.
         shell.configurables.append(self.settings)
@@ -67,11 +70,11 @@ class KernelLLMMagics(Magics):
         settings = self.settings.in_force()
         request = request_from(arguments, settings)
         self._records.switch(settings["records"])
-        translate_in_notebook(self.shell, request, cell, self._records, self._panels)
+        self._last = translate_in_notebook(self.shell, request, cell, self._records, self._panels)
 
     @line_magic("kernelllm")
     def kernelllm_line(self, line: str) -> None:
-        """%kernelllm load | unload | status | stop | history | show | doctor"""
+        """%kernelllm load | unload | status | stop | history | show | export | doctor"""
         from kernelllm_jupyter.notebook import commands
 
         settings = self._settings_for(line)
@@ -81,7 +84,8 @@ class KernelLLMMagics(Magics):
         parser.add_argument("-m", "--model", default=settings["model"])
         parser.add_argument("--quantization", default=settings["quantization"])
         parser.add_argument("--limit", type=int, default=20)
-        commands.carry_out(parser.parse_args(line.split() or ["status"]))
+        parser.add_argument("--unverified", action="store_true")
+        commands.carry_out(parser.parse_args(line.split() or ["status"]), self._last)
 
     def _settings_for(self, line: str) -> dict[str, Any]:
         try:

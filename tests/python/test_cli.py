@@ -199,6 +199,19 @@ def test_what_was_made_is_found_again_by_a_later_command(files: Path) -> None:
     assert record["source"].startswith("import torch")
     assert set(record["versions"]) >= {"python", "torch", "triton"}
     assert "Correct: agrees" in kernelllm("show").stdout
+    written = kernelllm("export", key, "fast.py", "--json", cwd=files)
+    assert [Path(name).name for name in json.loads(written.stdout)["files"]] == [
+        "fast.py",
+        "test_fast.py",
+    ]
+    asked = (
+        "import torch, fast\nx = torch.randn(9, 33)\nmodel = fast.TritonModel()\n"
+        "print(model.why_original(x), torch.equal(model(x), torch.relu(x) * 2.5))"
+    )
+    environment = {**os.environ, "TRITON_INTERPRET": "1"}
+    command = [sys.executable, "-c", asked]
+    ran = subprocess.run(command, cwd=files, env=environment, capture_output=True, text=True)
+    assert ran.stdout == "None True\n", ran.stderr
     unknown = kernelllm("show", "nosuch")
     assert unknown.returncode == 1
     assert "no record nosuch" in unknown.stderr

@@ -44,6 +44,7 @@ LAYERS = {
     "evaluate": 3,
     "grid": 3,
     "recording": 3,
+    "export": 3,
     "history": 3,
     "markup": 3,
     "report": 3,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -211,14 +212,18 @@ def test_it_works_inside_a_loop(session: JupyterSession, small_module: str) -> N
     assert verdict_of(session) == "correct"
 
 
-def test_what_was_made_outlives_the_jupyter_kernel(small_module: str) -> None:
+def test_what_was_made_outlives_the_jupyter_kernel(small_module: str, tmp_path: Path) -> None:
     session = JupyterSession()
     try:
         session.run("%load_ext kernelllm_jupyter")
         translate(session, small_module)
         key, code = session.value("(_kernelllm.record, _kernelllm.code)")
+        assert "test_last.py" in session.run(f"%kernelllm export {tmp_path}/last.py").printed
         session.restart()
         session.run("%load_ext kernelllm_jupyter")
+        assert "name a record" in session.run(f"%kernelllm export {tmp_path}/again.py").error
+        assert not session.run(f"%kernelllm export {key[:5]} {tmp_path}/again.py").failed
+        assert (tmp_path / "again.py").read_text() == (tmp_path / "last.py").read_text()
         [listed] = session.run("%kernelllm history --limit 1").bundles
         assert key in listed["text/html"]
         assert "correct" in listed["text/plain"]
@@ -230,6 +235,10 @@ def test_what_was_made_outlives_the_jupyter_kernel(small_module: str) -> None:
         session.run("%config KernelLLM.records = False")
         translate(session, small_module, "--no-check")
         assert session.value("_kernelllm.record") is None
+        refused = session.run(f"%kernelllm export {tmp_path}/third.py")
+        assert "was not checked" in refused.error
+        marked = session.run(f"%kernelllm export {tmp_path}/third.py --unverified")
+        assert not marked.failed, marked.error
         assert key in session.run("%kernelllm history --limit 1").bundles[0]["text/plain"]
     finally:
         session.close()

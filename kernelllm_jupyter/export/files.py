@@ -1,0 +1,330 @@
+"""What goes into the exported files, from a problem, its code and the verdict on it."""
+
+from __future__ import annotations
+
+import ast
+import re
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.resources import files
+from pathlib import Path
+
+from kernelllm_jupyter.errors import UsageError
+from kernelllm_jupyter.export.sources import bindings, can_share, in_block, without_future
+from kernelllm_jupyter.records import Record
+from kernelllm_jupyter.values import Problem, Verdict
+
+__all__ = ["Export", "Exported", "choose", "export_to", "exported"]
+
+#: Without these words a file is not ours to overwrite.
+MARK = "# --- the kernel: generated ---"
+TEST_MARK = '"""Repeats the check of ``'
+#: Warnings after which the kernel is not to stand in for the original.
+NO_DROP_IN = {
+    "input_not_updated": "the original overwrites an input, the kernel does not",
+    "missing_names": "it uses names that this torch or triton no longer has",
+}
+EVAL_ONLY = frozenset({"eval_mode", "eval_mode_only", "state_not_updated"})
+#: What makes a module another one in training mode.
+MODES = re.compile(
+    r"\.training\b|[bB]atch_?[nN]orm|[dD]ropout|RReLU|rrelu|InstanceNorm|instance_norm"
+)
+SPEC = re.compile(r"(\w+)\[([\d, ]*)\]")
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What is to be exported; ``verdict`` is on ``code``, and None where it was not checked."""
+
+    problem: Problem
+    code: str
+    verdict: Verdict | None
+    model: str = ""
+    record: str = ""
+    made_at_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Export:
+    """The texts of the two files, and what their user has to know."""
+
+    module: str
+    test: str
+    notes: tuple[str, ...] = ()
+
+
+def choose(record: Record) -> Exported:
+    """What of a record is exported: the latest code that was found correct, a person's edits
+    included; without any the chosen candidate's."""
+    code, verdict = record.code, record.verdict
+    correct = [
+        kept for kept in record.verdicts if isinstance(kept.value, Verdict) and kept.value.correct
+    ]
+    edited = [kept for kept in correct if kept.place is None]
+    is_right = verdict is not None and verdict.correct
+    if (edited and edited[-1] is correct[-1]) or (correct and not is_right):
+        code, found = correct[-1].code, correct[-1].value
+        verdict = found if isinstance(found, Verdict) else None
+    if not code:
+        raise UsageError(f"Record {record.id} holds no code.")
+    return Exported(record.problem, code, verdict, record.model, record.id, record.started_at_s)
+
+
+def export_to(path: Path, what: Exported, *, unverified: bool = False) -> list[Path]:
+    """Write the module and its test; returns their paths.
+
+    Raises :class:`UsageError` where the code is not verified, unless ``unverified``, where it
+    cannot be a drop-in, and where a file is there already that no export made.
+    """
+    target = path if path.suffix == ".py" else path.with_name(path.name + ".py")
+    name = target.stem
+    if not name.isidentifier():
+        raise UsageError(f"{target.name} is no name of a Python module.")
+    made = exported(what, name, unverified=unverified)
+    test = target.with_name(f"test_{name}.py")
+    texts = {target: (made.module, MARK), test: (made.test, TEST_MARK)}
+    try:
+        for file, (_, mark) in texts.items():
+            if file.exists() and mark not in file.read_text(encoding="utf-8", errors="replace"):
+                raise UsageError(f"{file} is there already, and was not made by an export.")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        for file, (text, _) in texts.items():
+            file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"Cannot write there: {error}") from None
+    return list(texts)
+
+
+def exported(what: Exported, name: str, *, unverified: bool = False) -> Export:
+    """The texts of ``NAME.py`` and ``test_NAME.py``; raises as :func:`export_to` does."""
+    _require_exportable(what, unverified)
+    problem = what.problem
+    source = problem.source
+    if not problem.has_inputs and what.verdict is not None:
+        source += _inputs_like(what.verdict)
+    code, future = without_future(what.code)
+    class_name = _free_name(f"Triton{problem.class_name}", source, code)
+    template = _template("dropin.txt")
+    own = _names_of(template)
+    _require_free(own, code)
+    shared = (
+        not future and can_share(source, code) and not own & bindings(source).keys() - {"torch"}
+    )
+    prefix = "" if shared else "_original."
+    base = f"{prefix}{problem.class_name}"
+    known = _verified_on(what)
+    init = f"list({prefix}get_init_inputs())" if problem.has_init_inputs else "[]"
+    future_line = f"from __future__ import {', '.join(future)}" if future else ""
+    module = _filled(
+        template,
+        {
+            "CLASS": class_name,
+            "ORIGINAL": problem.class_name,
+            "BASE": base,
+            "STORY": textwrap.fill(_story(what), 96),
+            "FUTURE": f"{future_line}\n\n" if future else "",
+            "REFERENCE": source.strip("\n") if shared else _embedded(source),
+            "KERNEL": in_block(code),
+            "GET_INIT_INPUTS": init,
+            **known,
+        },
+    )
+    values = {
+        "MODULE": name,
+        "CLASS": class_name,
+        "ORIGINAL": problem.class_name,
+        "BASE": base,
+        "NEEDS_GPU": str(bool(what.verdict and what.verdict.sizes and _reduced(what.verdict))),
+        "REFERENCE_TEXT": _literal(source),
+        "FUTURE_TEXT": f"{future_line!r} + '\\n' + " if future else "",
+        "TEST_INIT": _on(init, "module"),
+        "TEST_INPUTS": f"exported.{prefix}get_inputs()",
+    }
+    return Export(module, _filled(_template("test.txt"), values))
+
+
+# --- what may be exported ------------------------------------------------------------------------
+
+
+def _require_exportable(what: Exported, unverified: bool) -> None:
+    try:
+        ast.parse(what.code)
+    except SyntaxError as error:
+        raise UsageError(
+            f"The code is no valid Python, so there is nothing to export: {error}"
+        ) from None
+    if "ModelNew" not in bindings(what.code):
+        raise UsageError("The code defines no ModelNew, so there is nothing to export.")
+    if getattr(what.problem, "init_inputs", None) is not None:
+        raise UsageError(
+            "The module was built with values of the session, which cannot be written down. Give "
+            "--init as an expression."
+        )
+    if unverified:
+        return
+    if what.verdict is None or not what.verdict.correct:
+        why = (
+            "was not checked"
+            if what.verdict is None
+            else f"is not correct ({what.verdict.verdict})"
+        )
+        raise UsageError(
+            f"This code {why}. Only verified code is exported; --unverified writes it all the "
+            "same, marked as such, and never run unless it is asked for."
+        )
+    if any(finding.code == "weights" for finding in what.verdict.not_made):
+        raise UsageError(
+            "This code names its weights otherwise than the original, so it cannot take them over. "
+            "--unverified writes it all the same."
+        )
+    for finding in what.verdict.warnings:
+        if finding.code in NO_DROP_IN:
+            raise UsageError(
+                f"This code cannot stand in for the original: {NO_DROP_IN[finding.code]}. "
+                "--unverified writes it all the same."
+            )
+    if not what.verdict.sizes or not _specs(what.verdict.sizes.inputs):
+        raise UsageError("The verdict does not say on which inputs it was made: check it again.")
+
+
+def _require_free(own: set[str], code: str) -> None:
+    taken = sorted(
+        name
+        for name, what in bindings(code).items()
+        if name in own and not (name in IMPORTED and what == {f"import {name}"})
+    )
+    if taken:
+        raise UsageError(f"The code uses names that the exported module needs: {', '.join(taken)}.")
+
+
+IMPORTED = frozenset({"inspect", "os", "warnings", "torch"})
+
+
+def _names_of(template: str) -> set[str]:
+    """Module-level names of the template itself."""
+    return set(re.findall(r"^(?:def |class )?([A-Za-z_]\w*)(?=\(| = )", template, re.M)) | IMPORTED
+
+
+def _free_name(name: str, *sources: str) -> str:
+    taken = {found for source in sources for found in bindings(source)}
+    while name in taken:
+        name += "_"
+    return name
+
+
+# --- what is known of it -------------------------------------------------------------------------
+
+
+def _verified_on(what: Exported) -> dict[str, str]:
+    """The template's constants: where the kernel was verified."""
+    verdict = what.verdict
+    if verdict is None or not verdict.correct or verdict.sizes is None:
+        return {
+            "IS_VERIFIED": "False",
+            "VERIFIED_INPUTS": "()",
+            "ONLY_THESE_SHAPES": "True",
+            "ONLY_CONTIGUOUS": "True",
+            "ONLY_IN_TRAINING_MODE": "None",
+            "VERIFIED_DEVICES": "()",
+        }
+    warnings = {finding.code for finding in verdict.warnings}
+    not_made = {finding.code for finding in verdict.not_made}
+    tied = bool(warnings & {"single_shape", "wrong_at_other_sizes"}) or "sizes" in not_made
+    # Right at the reduced size, and bound to none: so it is at the problem's own.
+    full = verdict.sizes.reduced_from
+    inputs = verdict.sizes.inputs if tied or full is None else full
+    only = None
+    if MODES.search(what.problem.source):
+        only = not (warnings & EVAL_ONLY) and ".eval()" not in what.problem.source
+    elif warnings & EVAL_ONLY:
+        only = False
+    is_cpu = (verdict.device or "cpu").startswith("cpu")
+    return {
+        "IS_VERIFIED": str("missing_names" not in warnings and "input_not_updated" not in warnings),
+        "VERIFIED_INPUTS": repr(tuple(_specs(inputs))),
+        "ONLY_THESE_SHAPES": str(tied),
+        "ONLY_CONTIGUOUS": str("contiguous_only" in warnings),
+        "ONLY_IN_TRAINING_MODE": repr(only),
+        "VERIFIED_DEVICES": repr(("cpu",) if is_cpu else ("cuda",)),
+    }
+
+
+def _specs(inputs: tuple[str, ...]) -> list[tuple[str, tuple[int, ...]]]:
+    """``float32[64, 128]`` as dtype and shape."""
+    found = []
+    for text in inputs:
+        if match := SPEC.fullmatch(text):
+            found.append(
+                (match[1], tuple(int(size) for size in match[2].split(",") if size.strip()))
+            )
+    return found
+
+
+def _reduced(verdict: Verdict) -> bool:
+    return verdict.sizes is not None and verdict.sizes.reduced_from is not None
+
+
+def _story(what: Exported) -> str:
+    made = f"Made by {what.model}" if what.model else "Made"
+    if what.made_at_s is not None:
+        made += f" on {datetime.fromtimestamp(what.made_at_s):%Y-%m-%d}"
+    if what.record:
+        made += f" (record {what.record} of kernelllm-jupyter)"
+    verdict = what.verdict
+    if verdict is None:
+        return f"{made}. NOT VERIFIED: it was not checked."
+    if not verdict.correct:
+        return f"{made}. NOT VERIFIED: the check found {verdict.verdict.replace('_', ' ')}."
+    versions = ", ".join(f"{name} {number}" for name, number in verdict.versions.items())
+    words = f"{made}. Found correct in {verdict.trials} trials on {verdict.device} ({versions})."
+    noted = [finding.message for finding in verdict.warnings]
+    return " ".join([words, *(f"Warning: {text}" for text in noted)]).replace("\\", "/")
+
+
+# --- text ----------------------------------------------------------------------------------------
+
+
+def _inputs_like(verdict: Verdict) -> str:
+    """A ``get_inputs()`` for a problem that was given values: random ones of their shapes."""
+    specs = _specs(verdict.sizes.inputs) if verdict.sizes else []
+    if any("float" not in dtype for dtype, _ in specs):
+        return "\n\ndef get_inputs():\n    raise NotImplementedError('inputs as they are used')\n"
+    made = ", ".join(f"torch.randn({list(shape)}, dtype=torch.{dtype})" for dtype, shape in specs)
+    return f"\n\ndef get_inputs():\n    import torch\n\n    return [{made}]\n"
+
+
+def _embedded(source: str) -> str:
+    """The original in a module of its own, where its names would meet the kernel's."""
+    return (
+        f"import types as _types\n\nORIGINAL_SOURCE = {_literal(source)}\n"
+        '_original = _types.ModuleType(f"{__name__}_original")\n'
+        'exec(compile(ORIGINAL_SOURCE, "<original>", "exec", dont_inherit=True), vars(_original))'
+    )
+
+
+def _literal(text: str) -> str:
+    """A literal of ``text``, over several lines where that shows it as it is."""
+    raw = f"r'''\\\n{text}'''"
+    plain = f"'''\\\n{text}'''"
+    for literal in (plain, raw):
+        try:
+            if ast.literal_eval(literal) == text:
+                return literal
+        except (SyntaxError, ValueError):
+            continue
+    return repr(text)
+
+
+def _on(call: str, module: str) -> str:
+    return call.replace("list(", f"list({module}.", 1) if call.startswith("list(") else call
+
+
+def _template(name: str) -> str:
+    return files("kernelllm_jupyter.export").joinpath(name).read_text(encoding="utf-8")
+
+
+def _filled(template: str, values: Mapping[str, str]) -> str:
+    """The template with its places filled; what is filled in is not looked at again."""
+    return re.sub(r"@@([A-Z_]+)@@", lambda match: values[match[1]], template)
