@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -14,6 +11,7 @@ from pathlib import Path
 import pytest
 from scripted_engine import ScriptedEngine, Step
 
+from kernelllm_jupyter.cli import main
 from kernelllm_jupyter.errors import EngineError, UnsupportedModule, UsageError
 from kernelllm_jupyter.evaluate import Plan, evaluate, find_problems
 from kernelllm_jupyter.ledger import Ledger
@@ -229,34 +227,30 @@ def test_what_the_model_refuses_is_wrong_and_what_had_trouble_is_tried_again(
         run(suite, out, ScriptedEngine(gone), fresh=True)
 
 
-def test_the_command_evaluates_the_starter(suite: Path, tmp_path: Path) -> None:
+def test_the_command_evaluates_the_starter(
+    suite: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     (suite / "2_relu.py").write_text("class Model: ...\n")
     attention = (suite / "10_relu.py").read_text().replace("torch.relu(x)", "torch.svd(x)[0]")
     (suite / "10_relu.py").write_text(attention)
-    command = [sys.executable, "-m", "kernelllm_jupyter", "evaluate", str(suite), "-k", "2"]
-    environment = {**os.environ, "XDG_STATE_HOME": str(tmp_path / "state")}
-
-    def ran(*more: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*command, "--seed", "1", "--device", "cpu", *more],
-            capture_output=True,
-            text=True,
-            timeout=240,
-            env=environment,
-        )
-
-    first = ran("--json")
-    assert first.returncode == 1, first.stderr
-    made = json.loads(first.stdout)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    command = ["evaluate", str(suite), "-k", "2", "--seed", "1", "--device", "cpu"]
+    assert main([*command, "--json"]) == 1
+    said = capsys.readouterr()
+    made = json.loads(said.out)
     one, none, refused = made["problems"]
-    assert (one["candidates"], one["correct"]) == (2, 2), first.stderr
+    assert (one["candidates"], one["correct"]) == (2, 2), said.err
     assert none["trouble"]
     assert none["pass_at"] is None
     assert refused["refused"]
     assert (made["counted"], made["not_counted"]) == (2, 1)
     assert made["pass_at"] == {"1": 0.5, "2": 0.5}
     assert made["fast_p"] is None, "nothing was timed here"
-    table = ran()
-    assert "2 of 3 were evaluated before" in table.stderr
-    assert "pass@1: 50.0 %" in table.stdout
-    assert "suite/1_relu.py   2 of 2" in table.stdout
+    assert main(command) == 1
+    table = capsys.readouterr()
+    assert "2 of 3 were evaluated before" in table.err
+    assert "pass@1: 50.0 %" in table.out
+    assert "suite/1_relu.py   2 of 2" in table.out
