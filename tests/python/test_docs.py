@@ -133,3 +133,15 @@ def test_the_kernel_of_the_guide_is_correct() -> None:
     )
     verdict = check(files["reference.py"], files["candidate.py"], device="cpu")
     assert verdict.verdict == "correct", verdict.reasons
+
+
+# --- the map -------------------------------------------------------------------------------------
+
+
+def test_the_map_names_every_part_of_the_package() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    package = ROOT / "kernelllm_jupyter"
+    parts = {path.name for path in package.glob("*.py") if not path.stem.startswith("__")}
+    parts |= {f"{path.parent.name}/" for path in package.glob("*/*.py")}
+    missing = {part for part in parts if f"{part}`" not in text}
+    assert not missing, f"CONTRIBUTING.md does not say what {', '.join(sorted(missing))} is"
