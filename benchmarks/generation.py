@@ -167,6 +167,7 @@ def main() -> int:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="kllm-") as place:
         os.environ["XDG_RUNTIME_DIR"] = place
+        os.environ["KERNELLLM_DATA"] = place
         from kernelllm_jupyter.engines.local import stop_all
 
         try:

@@ -66,11 +66,12 @@ class Recorded:
         self.recording = self._records.begin(
             "translate", problem, request.model, origin=origin, options=options
         )
+        made: Translation | None = None
         try:
             for event in events:
                 if isinstance(event, Finished):
-                    yield from self._finish(event.translation)
-                    return
+                    made = event.translation
+                    break
                 self._take(event)
                 yield event
         except GeneratorExit:
@@ -85,6 +86,9 @@ class Recorded:
             raise
         finally:
             events.close()
+        if made is not None:
+            # Out here, because many a consumer leaves with the last event: it is done all the same.
+            yield from self._finish(made)
 
     def _take(self, event: SearchEvent) -> None:
         record = self.recording
@@ -98,11 +102,11 @@ class Recorded:
             self._written.pop(event.index, None)
             self._codes[event.index] = event.candidate.code
             record.candidate(event.index, event.candidate)
-        elif isinstance(event, Checked):
+        elif isinstance(event, Checked) and event.index in self._codes:
             record.verdict(self._codes[event.index], event.verdict, event.index)
             if event.verdict.correct and self._verified is None:
                 self._verified = event.index
-        elif isinstance(event, Measured):
+        elif isinstance(event, Measured) and event.index in self._codes:
             record.timing(self._codes[event.index], event.timing, event.index)
 
     def _finish(self, made: Translation) -> Iterator[SearchEvent]:

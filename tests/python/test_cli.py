@@ -196,6 +196,7 @@ def test_what_was_made_is_found_again_by_a_later_command(files: Path) -> None:
     record = json.loads(kernelllm("show", key[:6], "--json").stdout)
     assert record["code"] == made["code"]
     assert record["verdict"] == made["verdict"]
+    assert record["state"] == "done"
     assert record["source"].startswith("import torch")
     assert set(record["versions"]) >= {"python", "torch", "triton"}
     assert "Correct: agrees" in kernelllm("show").stdout

@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -73,11 +74,12 @@ def run(records: Records, problem: Problem, *scripts: Any) -> tuple[Translation,
     made = search(problem, engine, profile_for("facebook/KernelLLM"))
     request = Request("scripted", check=False)
     notes: list[str] = []
-    for event in Recorded(made, records, problem, request, origin="notebook"):
-        if isinstance(event, Noted):
-            notes.append(event.message)
-        if isinstance(event, Finished):
-            return event.translation, notes
+    with closing(Recorded(made, records, problem, request, origin="notebook")) as events:
+        for event in events:
+            if isinstance(event, Noted):
+                notes.append(event.message)
+            if isinstance(event, Finished):
+                return event.translation, notes
     raise AssertionError("no end")
 
 
