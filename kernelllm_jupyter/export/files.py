@@ -11,8 +11,9 @@ from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
 
-from kernelllm_jupyter.errors import UsageError
+from kernelllm_jupyter.errors import ProblemError, UsageError
 from kernelllm_jupyter.export.sources import bindings, can_share, in_block, without_future
+from kernelllm_jupyter.problem import parse_problem
 from kernelllm_jupyter.records import Record
 from kernelllm_jupyter.values import Problem, Verdict
 
@@ -157,11 +158,13 @@ def _require_exportable(what: Exported, unverified: bool) -> None:
         ) from None
     if "ModelNew" not in bindings(what.code):
         raise UsageError("The code defines no ModelNew, so there is nothing to export.")
-    if getattr(what.problem, "init_inputs", None) is not None:
+    try:
+        parse_problem(what.problem.source, class_name=what.problem.class_name, require_inputs=False)
+    except ProblemError as error:
+        # Its constructor arguments were values of the session, most likely.
         raise UsageError(
-            "The module was built with values of the session, which cannot be written down. Give "
-            "--init as an expression."
-        )
+            f"The module cannot be built from its source alone: {error} Give --init as an expression."
+        ) from None
     if unverified:
         return
     if what.verdict is None or not what.verdict.correct:

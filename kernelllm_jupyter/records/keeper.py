@@ -131,6 +131,9 @@ def _opening(
     """The columns of a new record."""
     plain = to_plain(problem)
     source = plain.pop("source")
+    if plain.get("live"):
+        # Memory of the session, which may be a whole model's.
+        plain["live"] = {"not_kept": "values of the session, which are not kept"}
     return {
         "id": "".join(secrets.choice(ALPHABET) for _ in range(ID_LENGTH)),
         "kind": kind,

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from kernelllm_jupyter import values
 
-__all__ = ["dumped", "from_plain", "loaded", "scrubbed", "to_plain"]
+__all__ = ["dumped", "from_plain", "is_left_out", "loaded", "scrubbed", "to_plain"]
 
 T = TypeVar("T")
 
@@ -73,21 +73,34 @@ def from_plain(kind: type[T], plain: Any) -> T:
     """A ``kind`` made of ``plain``; raises ``ValueError`` where a needed field is missing."""
     if not isinstance(plain, Mapping):
         raise ValueError(f"not the fields of a {kind.__name__}")
-    # Values name one another, across modules that do not import one another at run time.
-    hints = typing.get_type_hints(kind, localns=vars(values))
+    hints = _hints(kind)
     given = {}
     for field in dataclasses.fields(kind):  # type: ignore[arg-type]
         if field.init and field.name in plain:
-            given[field.name] = _as(hints[field.name], plain[field.name])
+            given[field.name] = _as(hints.get(field.name, Any), plain[field.name])
     try:
         return kind(**given)
     except TypeError as error:
         raise ValueError(f"not a {kind.__name__} of this version: {error}") from None
 
 
+def _hints(kind: type) -> dict[str, Any]:
+    """The types of the fields; none where one is named that is not there at run time."""
+    try:
+        # Values name one another, across modules that do not import one another at run time.
+        return typing.get_type_hints(kind, localns=vars(values))
+    except NameError:
+        return {}
+
+
+def is_left_out(plain: Any) -> bool:
+    """Whether this stands in a record for something that is not kept."""
+    return isinstance(plain, Mapping) and set(plain) in ({"bytes_left_out"}, {"not_kept"})
+
+
 def _as(hint: Any, plain: Any) -> Any:
     """``plain`` as ``hint`` says, or as it is where the hint says nothing of it."""
-    if plain is None:
+    if plain is None or is_left_out(plain):
         return None
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):

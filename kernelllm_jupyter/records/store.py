@@ -17,7 +17,7 @@ from typing import Any
 
 from kernelllm_jupyter.errors import KernelLLMError
 from kernelllm_jupyter.records.place import FILE_NAME, on_network
-from kernelllm_jupyter.records.plain import from_plain
+from kernelllm_jupyter.records.plain import from_plain, is_left_out
 from kernelllm_jupyter.records.record import KeptCandidate, KeptResult, Record, State, Summary
 from kernelllm_jupyter.records.schema import migrate, version_of
 from kernelllm_jupyter.values import Candidate, Problem, Timing, Verdict
@@ -304,5 +304,7 @@ def _present_state(state: State, host: str, pid: int) -> State:
 
 def _left_out(plain: dict[str, Any]) -> Iterable[str]:
     for name, value in plain.items():
-        if isinstance(value, dict) and "bytes_left_out" in value:
-            yield f"{name.replace('_', ' ')}: {value['bytes_left_out']:,} bytes, too many to keep"
+        if is_left_out(value):
+            size = value.get("bytes_left_out")
+            why = f"{size:,} bytes, too many to keep" if size else value["not_kept"]
+            yield f"{name.replace('_', ' ')}: {why}"

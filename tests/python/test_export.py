@@ -269,6 +269,13 @@ def test_what_is_not_verified_is_refused_or_marked(
         assert "IS_VERIFIED = False" in module.read_text()
 
 
+def test_a_module_built_with_values_of_the_session_is_refused(tmp_path: Path) -> None:
+    source = REFERENCE.partition("def get_init_inputs")[0]
+    live = replace(WHAT.problem, source=source, has_init_inputs=False)
+    with pytest.raises(UsageError, match="--init"):
+        export_to(tmp_path / "own.py", replace(WHAT, problem=live))
+
+
 def test_an_unverified_kernel_runs_only_when_it_is_asked_for(tmp_path: Path) -> None:
     export_to(tmp_path / "own.py", replace(WHAT, verdict=None), unverified=True)
     script = "x = torch.randn(6, 40)\nprint(json.dumps([same(x), model.run_kernel(x).shape[0]]))"
