@@ -163,7 +163,8 @@ def _require_exportable(what: Exported, unverified: bool) -> None:
     except ProblemError as error:
         # Its constructor arguments were values of the session, most likely.
         raise UsageError(
-            f"The module cannot be built from its source alone: {error} Give --init as an expression."
+            f"The module cannot be built from its source alone: {error} Give --init as an "
+            "expression."
         ) from None
     if unverified:
         return
