@@ -290,6 +290,7 @@ EXTRAS = {
     "keyring": "keys of model servers in the system's keyring",
     "quantization": "`--quantization 8bit` and `4bit`",
     "gguf": "models in GGUF files",
+    "gpu": "benchmarks that see what other processes do on an NVIDIA GPU",
     "serve": "`kernelllm serve` without vLLM",
 }
 NOT_FOR_USERS = {"test", "dev", "docs"}

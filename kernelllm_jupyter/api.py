@@ -190,6 +190,7 @@ def benchmark(source: str, candidate: str, **options: Any) -> Timing:
 
     Without one the result's ``conclusion`` is ``not measured`` and its message says why.
     """
+    from kernelllm_jupyter.verify.benchmark import BenchmarkOptions
     from kernelllm_jupyter.verify.benchmark import benchmark as benchmark_problem
 
-    return benchmark_problem(parse_problem(source), candidate, **options)
+    return benchmark_problem(parse_problem(source), candidate, BenchmarkOptions(**options))

@@ -11,7 +11,7 @@ from contextlib import closing
 from typing import Any
 
 from kernelllm_jupyter.address import destination
-from kernelllm_jupyter.commands import check, evaluate, history, serve
+from kernelllm_jupyter.commands import benchmark, check, evaluate, history, serve
 from kernelllm_jupyter.commands.terminal import (
     FAILED,
     INTERRUPTED,
@@ -31,10 +31,11 @@ from kernelllm_jupyter.options import (
     request_from,
 )
 from kernelllm_jupyter.problem import parse_problem
-from kernelllm_jupyter.recording import Recorded, keep_result
+from kernelllm_jupyter.recording import Recorded
 from kernelllm_jupyter.records import Records
-from kernelllm_jupyter.report import rate, table, timing_text, verdict_text
+from kernelllm_jupyter.report import rate, table, verdict_text
 from kernelllm_jupyter.search import SearchEvent, search
+from kernelllm_jupyter.timing_report import timing_text
 from kernelllm_jupyter.translate import (
     Checked,
     Checking,
@@ -45,7 +46,7 @@ from kernelllm_jupyter.translate import (
     Thought,
     Wrote,
 )
-from kernelllm_jupyter.values import Problem, Translation
+from kernelllm_jupyter.values import Translation
 
 __all__ = ["command_line", "main"]
 
@@ -84,10 +85,8 @@ def command_line() -> argparse.ArgumentParser:
     command = _command(commands, "check", check.run, "check a candidate, or a folder of pairs")
     check.add_arguments(command)
 
-    command = _command(commands, "benchmark", _benchmark, "time a candidate on the GPU")
-    _add_pair(command)
-    command.add_argument("--timeout", type=float, default=300.0, metavar="S")
-    command.add_argument("--name", metavar="CLASS", help="which class of the reference")
+    text = "time a candidate on the GPU, beside PyTorch"
+    benchmark.add_arguments(_command(commands, "benchmark", benchmark.run, text))
 
     text = "what a model is worth on a suite of problems: pass@k, fast_p"
     evaluate.add_arguments(_command(commands, "evaluate", evaluate.run, text))
@@ -120,11 +119,6 @@ def _command(commands: Any, name: str, run: Any, text: str, *, as_json: bool = T
             "--json", action="store_true", help="print one JSON object on standard output"
         )
     return command
-
-
-def _add_pair(command: argparse.ArgumentParser) -> None:
-    command.add_argument("reference", metavar="REFERENCE.py")
-    command.add_argument("candidate", metavar="CANDIDATE.py")
 
 
 # --- commands ------------------------------------------------------------------------------------
@@ -230,29 +224,18 @@ def _timed(translation: Translation, request: Request) -> Translation:
 
     if not request.benchmark:
         return translation
-    from kernelllm_jupyter.verify.benchmark import benchmark
+    from kernelllm_jupyter.verify.benchmark import BenchmarkOptions
+    from kernelllm_jupyter.verify.benchmark import benchmark as timed
 
-    timing = benchmark(translation.problem, translation.code)
-    say(timing_text(timing))
-    return replace(translation, timing=timing)
-
-
-def _benchmark(arguments: argparse.Namespace) -> int:
-    from kernelllm_jupyter.verify.benchmark import benchmark
-
-    problem, code = _reference(arguments), read(arguments.candidate)
-    timing = benchmark(
-        problem,
-        code,
-        timeout_s=arguments.timeout,
+    timing = timed(
+        translation.problem,
+        translation.code,
+        BenchmarkOptions(sweep=request.sweep, allow_tf32=request.allow_tf32),
+        verdict=translation.verdict,
         progress=lambda message: say(f"[{message}]"),
     )
-    keep_result(Records(), "benchmark", problem, code, timing, {"timeout_s": arguments.timeout})
-    if arguments.json:
-        print_json(timing.to_json())
-    else:
-        print(timing_text(timing))
-    return FAILED if timing.conclusion == "not measured" else OK
+    say(timing_text(timing))
+    return replace(translation, timing=timing)
 
 
 def _repl(arguments: argparse.Namespace) -> int:
@@ -274,7 +257,3 @@ def _doctor(arguments: argparse.Namespace) -> int:
     else:
         print(findings_text(findings))
     return FAILED if any(finding.state == "missing" for finding in findings) else OK
-
-
-def _reference(arguments: argparse.Namespace) -> Problem:
-    return parse_problem(read(arguments.reference), class_name=arguments.name)

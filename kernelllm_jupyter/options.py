@@ -124,6 +124,12 @@ OPTIONS: tuple[Option, ...] = (
         "--no-benchmark", dest="benchmark", action="store_false", help="leave the benchmark out"
     ),
     _option(
+        "--sweep",
+        action="store_true",
+        default=None,
+        help="with --benchmark: time it at other sizes too, up to what memory allows",
+    ),
+    _option(
         "--temperature",
         type=float,
         metavar="T",
@@ -217,6 +223,7 @@ class Request:
     model: str = "starter"
     check: bool = True
     benchmark: bool = False
+    sweep: bool = False
     sampling: Sampling = field(default_factory=Sampling)
     effort: Effort = field(default_factory=Effort)
     inputs: str | None = None
@@ -268,6 +275,7 @@ def request_from(
         model=_unquoted(chosen.get("model") or "starter"),
         check=is_checked,
         benchmark=chosen.get("benchmark", False),
+        sweep=chosen.get("sweep", False),
         sampling=sampling,
         effort=effort,
         inputs=_unquoted(chosen.get("inputs")),

@@ -11,11 +11,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 from kernelllm_jupyter.grid import Row, grid_rows
+from kernelllm_jupyter.timing_report import (
+    conclusion,
+    timing_notes,
+    timing_rows,
+    timing_text,
+)
 from kernelllm_jupyter.values import (
     Compilation,
     CompiledKernel,
     Finding,
-    Interval,
     Timing,
     Verdict,
     VerdictKind,
@@ -141,51 +146,6 @@ def table(rows: Sequence[Sequence[str]]) -> str:
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     )
-
-
-def timing_text(timing: Timing) -> str:
-    """The timing in words, each figure with its interval."""
-    if timing.candidate_ms is None:
-        return timing.message or "Not measured."
-    rows = [f"{name:17} {figure}" for name, figure in timing_rows(timing)]
-    return "\n".join([conclusion(timing), *rows, *timing_notes(timing)])
-
-
-def timing_rows(timing: Timing) -> list[tuple[str, str]]:
-    """What was timed, and how long a call takes."""
-    figures = [
-        ("PyTorch eager", timing.eager_ms, timing.eager_interval_ms),
-        ("torch.compile", timing.compile_ms, timing.compile_interval_ms),
-        ("Triton candidate", timing.candidate_ms, timing.candidate_interval_ms),
-    ]
-    return [(name, _milliseconds(value, spread)) for name, value, spread in figures]
-
-
-def timing_notes(timing: Timing) -> list[str]:
-    """How to read the figures, and what to think of them."""
-    lines = []
-    if timing.device:
-        lines.append(f"Medians with their 99 % intervals, on {timing.device}.")
-    if timing.verified is False:
-        lines.append("This candidate is not verified: its speed says nothing until it is correct.")
-    return lines + ([timing.message] if timing.message else [])
-
-
-def conclusion(timing: Timing) -> str:
-    """What the figures come to, in one line."""
-    if timing.candidate_ms is None:
-        return "Not timed"
-    if timing.conclusion == "no difference" or timing.speedup is None:
-        return f"{timing.conclusion.capitalize()} against PyTorch eager"
-    factor = timing.speedup if timing.conclusion == "faster" else 1 / timing.speedup
-    return f"{factor:.2f}× {timing.conclusion} than PyTorch eager"
-
-
-def _milliseconds(value: float | None, spread: Interval | None) -> str:
-    if value is None:
-        return "not measured"
-    shown = f"{value:.4g} ms"
-    return f"{shown} ({spread.low:.4g} – {spread.high:.4g})" if spread else shown
 
 
 def rate(tokens: int | None, seconds: float | None) -> str:

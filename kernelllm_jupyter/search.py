@@ -363,8 +363,8 @@ class _Search:
         worth_it = len(correct) > 1 or self._effort.every
         for attempt in correct if worth_it else []:
             assert attempt.candidate is not None
-            code, cancel = attempt.candidate.code, threading.Event()
-            steps = in_thread(functools.partial(self._time, code, cancel))
+            cancel = threading.Event()
+            steps = in_thread(functools.partial(self._time, attempt, cancel))
             try:
                 while attempt.timing is None:
                     try:
@@ -375,7 +375,16 @@ class _Search:
                 cancel.set()
             yield Measured(attempt.timing, attempt.index)
 
-    def _time(self, code: str, cancel: threading.Event, report: Callable[[str], None]) -> Timing:
+    def _time(
+        self, attempt: Attempt, cancel: threading.Event, report: Callable[[str], None]
+    ) -> Timing:
         from kernelllm_jupyter.verify.benchmark import benchmark
 
-        return benchmark(self._problem, code, progress=report, cancel=cancel)
+        assert attempt.candidate is not None
+        return benchmark(
+            self._problem,
+            attempt.candidate.code,
+            verdict=attempt.verdict,
+            progress=report,
+            cancel=cancel,
+        )

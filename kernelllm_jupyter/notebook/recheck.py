@@ -113,15 +113,18 @@ class Recheck:
         )
 
     def _benchmark(self, code: str) -> Report:
-        from kernelllm_jupyter.verify.benchmark import benchmark
+        from kernelllm_jupyter.verify.benchmark import BenchmarkOptions, benchmark
 
         def progress(message: str) -> None:
             self._show(stage="timing", message=message, code=code)
 
-        timing = benchmark(self._problem, code, progress=progress, cancel=self._cancel)
+        verdict = self.report.verdict if code == self.report.code else None
+        options = BenchmarkOptions(sweep=self._request.sweep, allow_tf32=self._request.allow_tf32)
+        timing = benchmark(
+            self._problem, code, options, verdict=verdict, progress=progress, cancel=self._cancel
+        )
         if self.recording is not None:
             self.recording.timing(code, timing)
-        verdict = self.report.verdict if code == self.report.code else None
         return replace(
             self.report, stage="done", message="", code=code, verdict=verdict, timing=timing
         )

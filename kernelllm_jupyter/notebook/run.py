@@ -246,12 +246,19 @@ class _Run:
         return translation
 
     def _time(self, translation: Translation) -> Translation:
-        from kernelllm_jupyter.verify.benchmark import benchmark
+        from kernelllm_jupyter.verify.benchmark import BenchmarkOptions, benchmark
 
         cancel = threading.Event()
 
         def work(report: Callable[[str], None]) -> Timing:
-            return benchmark(translation.problem, translation.code, progress=report, cancel=cancel)
+            return benchmark(
+                translation.problem,
+                translation.code,
+                BenchmarkOptions(sweep=self._request.sweep, allow_tf32=self._request.allow_tf32),
+                verdict=translation.verdict,
+                progress=report,
+                cancel=cancel,
+            )
 
         self._show(stage="timing", message="Timing …")
         steps = in_thread(work)

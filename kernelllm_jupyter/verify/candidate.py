@@ -78,6 +78,15 @@ class Entrant:
         """Around its code."""
         return self.vigilance.watching() if self.vigilance is not None else nullcontext()
 
+    def load(self, weights: dict[str, torch.Tensor], training: bool | None) -> None:
+        """Give it other weights and another mode; None leaves the mode as it is."""
+        if training is not None:
+            self.model.train(training)
+        own = _state(self.model)
+        with torch.no_grad():
+            for name, value in weights.items():
+                own[name].copy_(value)
+
 
 def serve(
     wire: socket.socket, folder: Path, device: str, launches: Launches, *, watch: bool = True
@@ -89,6 +98,7 @@ def serve(
     path = folder / "candidate.py"
     vigilance = Vigilance(path, launches) if watch else None
     entrant: Entrant | None = None
+    visit: Any = None
     while True:
         try:
             message = receive(wire)
@@ -101,10 +111,16 @@ def serve(
             elif message.header["do"] == "build":
                 module = entrant.module if entrant and message.header["again"] else None
                 entrant, header, blobs = _build(message, path, device, launches, vigilance, module)
-            elif message.header["do"] == "benchmark":
-                from kernelllm_jupyter.verify.timing import measure
+            elif message.header["do"] == "time" and message.header["step"] == "open":
+                from kernelllm_jupyter.verify.timing.clocks import clock_for
+                from kernelllm_jupyter.verify.timing.remote import Visit
 
-                header = {"timing": measure(message.header["request"], message.blobs, folder)}
+                core = message.header["core"]
+                visit, header = Visit(clock_for(device), launches, device, core), {}
+            elif message.header["do"] == "time":
+                assert entrant is not None
+                assert visit is not None
+                header, blobs = visit.answer(message, entrant)
             elif message.header["do"] == "compile":
                 from kernelllm_jupyter.verify.compiling.dry_run import answer
 
@@ -175,13 +191,10 @@ def _state(model: torch.nn.Module) -> dict[str, torch.Tensor]:
 def _run(entrant: Entrant, message: Message) -> tuple[dict[str, Any], list[Blob]]:
     request = message.header
     model = entrant.model
-    if request["training"] is not None:
-        model.train(request["training"])
+    state = request["state"]
+    weights = unpack(state, message.blobs) if state is not None else {}
+    entrant.load(weights, request["training"])
     with torch.no_grad():
-        if request["state"] is not None:
-            own = _state(model)
-            for name, value in unpack(request["state"], message.blobs).items():
-                own[name].copy_(value)
         inputs = _placed(entrant, unpack(request["inputs"], message.blobs, entrant.device))
         zones = GuardZones() if entrant.on_gpu else None
         number = request["poison"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-__all__ = ["NOT_MADE", "REASONS", "SIGNAL", "WARNINGS", "known_reason"]
+__all__ = ["DISTURBED", "NOT_MADE", "REASONS", "SIGNAL", "WARNINGS", "known_reason"]
 
 #: Why a candidate is not correct: verdict, then code.
 REASONS: Mapping[str, Mapping[str, str]] = {
@@ -103,6 +103,17 @@ NOT_MADE: Mapping[str, str] = {
     "sizes": "Other sizes were not tried.",
     "configurations": "Some autotuning configurations were not run, for want of time.",
     "variations": "Runs took too long for further variations.",
+}
+
+#: What spoils a timing, in its ``contamination``; docs/timing.md explains them.
+DISTURBED: Mapping[str, str] = {
+    "other_process": "Another process used the GPU.",
+    "own_model": "A model of ours was still generating.",
+    "throttled": "The GPU lowered its clock.",
+    "baseline_disturbed": "PyTorch was slower beside the candidate than before it was loaded.",
+    "clock_disagrees": "A call lasts longer than the candidate's process tells.",
+    "outside_stream": "The GPU works on after a call, outside of the current stream.",
+    "results_differ": "A timed call gave a wrong result.",
 }
 
 

@@ -16,12 +16,10 @@ from kernelllm_jupyter.verify.findings import Refusal
 from kernelllm_jupyter.verify.protocol import BadMessage, Closed, Message, receive, send
 from kernelllm_jupyter.verify.tensors import Blob, pack, unpack
 
-__all__ = ["Built", "Opponent", "Result"]
+__all__ = ["Built", "Opponent", "Result", "garbled", "printable"]
 
 #: Longest message taken from the candidate's process, in characters.
 MESSAGE_LIMIT = 8000
-#: What a benchmark times.
-CONTENDERS = ("eager", "compile", "candidate")
 #: Names of launches, operators and the like: how many, and how long.
 MOST_WORDS = 10_000
 LONGEST_WORD = 2000
@@ -89,7 +87,7 @@ class Opponent:
                 _words(message.header["added_names"]),
             )
         except (KeyError, ValueError) as error:
-            raise _garbled(error) from None
+            raise garbled(error) from None
 
     def start(
         self,
@@ -139,18 +137,14 @@ class Opponent:
                 devices=_words(header["devices"]),
             )
         except (KeyError, ValueError) as error:
-            raise _garbled(error) from None
+            raise garbled(error) from None
 
-    def measure(self, request: dict[str, Any], blobs: list[bytearray]) -> dict[str, Any]:
-        """Have it timed beside the reference; milliseconds by contender."""
-        self._send({"do": "benchmark", "request": request}, list(blobs))
+    def exchange(self, header: dict[str, Any], blobs: list[Blob]) -> Message:
+        """Send any message and wait for its answer; raises :class:`Refusal` where it failed."""
+        self._send(header, blobs)
         message = self._receive()
         _refuse_failure(message)
-        try:
-            timing = message.header["timing"]
-            return {name: _milliseconds(timing[name]) for name in CONTENDERS if name in timing}
-        except (KeyError, ValueError, TypeError, AttributeError) as error:
-            raise _garbled(error) from None
+        return message
 
     def _send(self, header: dict[str, Any], blobs: list[Blob]) -> None:
         try:
@@ -169,7 +163,7 @@ class Opponent:
         except Closed:
             raise _gone() from None
         except BadMessage as error:
-            raise _garbled(error) from None
+            raise garbled(error) from None
         except MemoryError:
             message = "The candidate's results do not fit in the memory that a check may use."
             raise Refusal("out_of_memory", "memory", message) from None
@@ -222,13 +216,6 @@ def _compiled(found: Any) -> dict[str, Any]:
     return {"target": _word_or_none(found.get("target")), "kernels": found["kernels"][:MOST_WORDS]}
 
 
-def _milliseconds(found: Any) -> dict[str, float]:
-    figures = {name: found[name] for name in ("median", "low", "high")}
-    if not all(type(ms) is float and 0 < ms < math.inf for ms in figures.values()):
-        raise ValueError("no times")
-    return figures
-
-
 def printable(text: str) -> str:
     """Without the characters that make a terminal do something."""
     return "".join(
@@ -245,9 +232,9 @@ def _refuse_failure(message: Message) -> None:
         kind, code, text = failed["kind"], failed["code"], failed["message"]
         line = failed.get("line")
     except (KeyError, TypeError, AttributeError) as error:
-        raise _garbled(error) from None
+        raise garbled(error) from None
     if not known_reason(kind, code) or not isinstance(text, str) or not _is_line(line):
-        raise _garbled(ValueError("no reason of ours"))
+        raise garbled(ValueError("no reason of ours"))
     raise Refusal(kind, code, printable(text[:MESSAGE_LIMIT]), line)
 
 
@@ -260,5 +247,6 @@ def _gone() -> Refusal:
     return Refusal("crashed", "gone", "The candidate's process ended.")
 
 
-def _garbled(error: Exception) -> Refusal:
+def garbled(error: Exception) -> Refusal:
+    """What came back is no answer of ours."""
     return Refusal("crashed", "garbled", f"The candidate's process sent no valid result ({error}).")

@@ -16,9 +16,7 @@ from typing import Any
 import torch
 
 from kernelllm_jupyter.verify import candidate, compat_inductor, course
-from kernelllm_jupyter.verify.findings import Refusal
 from kernelllm_jupyter.verify.isolation.sandbox import limit_memory
-from kernelllm_jupyter.verify.opponent import Opponent
 from kernelllm_jupyter.verify.protocol import BadMessage, Closed, receive, send
 from kernelllm_jupyter.verify.watching.audit import Launches
 
@@ -94,12 +92,6 @@ def _final(
     device: str,
 ) -> dict[str, Any]:
     deadline = time.monotonic() + float(request["timeout_s"])
-    if request["kind"] == "benchmark":
-        send(report, {"phase": "candidate", "doing": "measuring"})
-        try:
-            return {"timing": Opponent(wire).measure(request, blobs)}
-        except Refusal as refusal:
-            return {"verdict": refusal.kind, "reasons": [refusal.to_json()]}
     if device == "cpu":
         limit_memory(int(request["memory_mb"]))
 
@@ -110,12 +102,20 @@ def _final(
         from kernelllm_jupyter.verify.compiling import dry_run
 
         return dry_run.ask(request, blobs, folder, wire, say)
+    if request["kind"] == "work":
+        from kernelllm_jupyter.verify.timing import session
+
+        return session.known_work(request, blobs, folder)
     if device != "cpu":
         allow_tf32(bool(request["allow_tf32"]))
 
     def seconds_left() -> float:
         return deadline - time.monotonic()
 
+    if request["kind"] == "benchmark":
+        from kernelllm_jupyter.verify.timing import session
+
+        return session.measure(wire, request, blobs, folder, device, say, seconds_left)
     return course.judge(wire, request, blobs, folder, device, say, seconds_left)
 
 

@@ -53,6 +53,8 @@ class Worker:
         self.home: Path | None = None
         self.versions: dict[str, str] = {}
         self.unusable: str | None = None
+        #: Rates that this device reached in a copy and in products, once they were measured.
+        self.limits: dict[str, float] = {}
         self.owner = os.getpid()
 
     def ask(

@@ -13,7 +13,7 @@ import pytest
 from verify_candidates import RIGHT, TRITON
 
 from kernelllm_jupyter.verify.check import check
-from kernelllm_jupyter.verify.codes import NOT_MADE, REASONS, WARNINGS, known_reason
+from kernelllm_jupyter.verify.codes import DISTURBED, NOT_MADE, REASONS, WARNINGS, known_reason
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = [
@@ -62,7 +62,7 @@ def test_every_code_in_the_source_is_registered(path: Path) -> None:
         elif use == "reason" and verdict is not None:
             assert known_reason(verdict, code), where
         else:
-            assert code in REASON_CODES | set(WARNINGS) | set(NOT_MADE), where
+            assert code in REASON_CODES | set(WARNINGS) | set(NOT_MADE) | set(DISTURBED), where
 
 
 def test_every_registered_code_is_used() -> None:
@@ -72,7 +72,7 @@ def test_every_registered_code_is_used() -> None:
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
-    assert REASON_CODES | set(WARNINGS) | set(NOT_MADE) <= written
+    assert REASON_CODES | set(WARNINGS) | set(NOT_MADE) | set(DISTURBED) <= written
 
 
 def test_the_schema_and_the_docs_list_every_code() -> None:

@@ -48,6 +48,7 @@ LAYERS = {
     "history": 3,
     "markup": 3,
     "report": 3,
+    "timing_report": 3,
     "options": 3,
     "settings": 3,
     "doctor": 3,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import triton.language as tl
@@ -29,6 +30,8 @@ def _watch_launches(launches: Launches) -> None:
     original = JITFunction.run
 
     def run(self: Any, *args: Any, grid: Any, warmup: bool, **kwargs: Any) -> Any:
+        if launches.resting:
+            return original(self, *args, grid=grid, warmup=warmup, **kwargs)
         sizes = [] if callable(grid) else [grid]
         observed = launches.observed(grid)
 
@@ -72,10 +75,12 @@ def _pass_over_tuning(launches: Launches) -> None:
 
     def bench(self: Any, *args: Any, **kwargs: Any) -> Any:
         launches.kernels.paused = True
+        started = time.perf_counter()
         try:
             return original(self, *args, **kwargs)
         finally:
             launches.kernels.paused = False
+            launches.tuning_s += time.perf_counter() - started
 
     Autotuner._bench = bench
 
@@ -87,6 +92,8 @@ def _watch_inductor_launches(launches: Launches) -> None:
     original = CachingAutotuner.run
 
     def run(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if launches.resting:
+            return original(self, *args, **kwargs)
         return launches.around(
             self.fn.__name__, list(args), lambda: original(self, *args, **kwargs)
         )

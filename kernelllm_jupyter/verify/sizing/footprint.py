@@ -24,7 +24,7 @@ from kernelllm_jupyter.verify.compat_cuda import ANSWERS, UNMOVED
 from kernelllm_jupyter.verify.nests import leaves, mapped
 from kernelllm_jupyter.verify.trials import sow
 
-__all__ = ["Footprint", "described", "measured"]
+__all__ = ["META", "Footprint", "OnMeta", "described", "measured", "on_meta"]
 
 META = torch.device("meta")
 Shapes = tuple[tuple[int, ...], ...]
@@ -56,19 +56,10 @@ def measured(
     ``inputs`` and ``init`` stand for live values. Any exception of the user's code counts as
     "cannot be found out": the real run reports it.
     """
-    try:
-        module = execute(source, path)
-        with torch.no_grad(), META, OnMeta():
-            sow(seed)
-            drawn = module.get_inputs() if inputs is None else inputs
-            drawn = [drawn] if isinstance(drawn, torch.Tensor) else list(drawn)
-            given = _on_meta(drawn)
-            made = module.get_init_inputs() if hasattr(module, "get_init_inputs") else []
-            args, kwargs = constructor_arguments(made if init is None else init)
-            model = getattr(module, class_name)(*_on_meta(args), **_on_meta(kwargs))
-            model = model.to(META)
-    except BaseException:
+    made = on_meta(source, class_name, path, seed, inputs, init)
+    if made is None:
         return None
+    model, given = made
     state = tuple(
         (name, tuple(value.shape))
         for name, value in model.state_dict().items()
@@ -85,6 +76,25 @@ def measured(
         return Footprint(shapes, words, state, held, None, None, runs=False)
     returned = sum(x.numel() for _, x in leaves(outputs) if isinstance(x, torch.Tensor))
     return Footprint(shapes, words, state, held + returned, work.flops // 2, work.made, runs=True)
+
+
+def on_meta(
+    source: str, class_name: str, path: Path, seed: int, inputs: Any = None, init: Any = None
+) -> tuple[torch.nn.Module, list[Any]] | None:
+    """The module of a problem and its inputs, without memory; None where they cannot be made."""
+    try:
+        module = execute(source, path)
+        with torch.no_grad(), META, OnMeta():
+            sow(seed)
+            drawn = module.get_inputs() if inputs is None else inputs
+            drawn = [drawn] if isinstance(drawn, torch.Tensor) else list(drawn)
+            given: list[Any] = _on_meta(drawn)
+            made = module.get_init_inputs() if hasattr(module, "get_init_inputs") else []
+            args, kwargs = constructor_arguments(made if init is None else init)
+            model = getattr(module, class_name)(*_on_meta(args), **_on_meta(kwargs))
+            return model.to(META), given
+    except BaseException:
+        return None
 
 
 def described(inputs: list[Any]) -> tuple[str, ...]:

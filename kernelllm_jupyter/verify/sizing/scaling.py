@@ -91,7 +91,7 @@ class Scaling:
     def _measured(self, source: str) -> Footprint | None:
         return measured(source, self.class_name, self.path, self.seed, self.live, self.init)
 
-    def _at(self, values: Values) -> Scaled | None:
+    def at(self, values: Values) -> Scaled | None:
         """The problem at other sizes; None where it is none, or does not run there."""
         assert self.given is not None
         sites = {site: value for size, value in values.items() for site in size.sites}
@@ -150,7 +150,7 @@ class Scaling:
     def _effect(self, group: tuple[Site, ...], value: int) -> tuple[int, int] | None:
         """What another value changes: inputs (2: first axes only), weights; None: it fails."""
         assert self.given is not None
-        changed = self._at({Size(group, group[0].value, True, False, True): value})
+        changed = self.at({Size(group, group[0].value, True, False, True): value})
         if changed is None:
             return None
         before, after = self.given.inputs, changed.footprint.inputs
@@ -202,7 +202,7 @@ class Scaling:
             long = self._shrunk(AFFORDABLE, others, {**base, size: size.value})
             if long is None:
                 continue
-            short = self._at({**long.values, size: base[size]})
+            short = self.at({**long.values, size: base[size]})
             if short is not None:
                 yield replace(long, what="one size as given"), short
 
@@ -214,13 +214,13 @@ class Scaling:
     ) -> Scaled | None:
         """Halve one size after the other until the limit holds; None where it never does."""
         values = dict(start) if start is not None else {size: size.value for size in self.sizes}
-        found = self._at(values)
+        found = self.at(values)
         stuck: set[Size] = set()
         while found is None or not limit.holds(found.footprint):
             for size in order(values):
                 if size in stuck or values[size] < 4:
                     continue
-                smaller = self._at({**values, size: values[size] // 2})
+                smaller = self.at({**values, size: values[size] // 2})
                 if smaller is not None:
                     values[size] //= 2
                     found = smaller
@@ -267,11 +267,11 @@ class Scaling:
         """All of the wanted values at once; where that does not run, as many of them as do."""
         if not wanted:
             return None
-        scaled = self._at({**base, **wanted})
+        scaled = self.at({**base, **wanted})
         if scaled is None:
             kept: dict[Size, int] = {}
             for size in sorted(wanted, key=lambda size: size is not needed):
-                trial = self._at({**base, **kept, size: wanted[size]})
+                trial = self.at({**base, **kept, size: wanted[size]})
                 if trial is not None:
                     kept[size] = wanted[size]
                     scaled = trial

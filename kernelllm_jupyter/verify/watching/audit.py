@@ -242,6 +242,10 @@ class Launches:
         self.configuration: str | None = None
         #: Which configurations there are, and which were tried (see ``autotuning``).
         self.tuning: Any = None
+        #: While calls are timed: launches on a GPU are neither looked at nor counted.
+        self.resting = False
+        #: Seconds that autotuners on a GPU spent trying their configurations.
+        self.tuning_s = 0.0
         #: What else was seen, for example a product that a GPU computes in TF32.
         self.notes: set[str] = set()
         #: Whether masked lanes that a load leaves undefined are NaN instead of 0.

@@ -1,0 +1,239 @@
+"""A whole benchmark in the referee's process: the measurement, its limits, and the sweep.
+
+What it returns is JSON that ``verify.benchmark`` makes a ``Timing`` of.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+
+from kernelllm_jupyter.timings import Contender, ContenderName, Work
+from kernelllm_jupyter.verify.findings import Refusal, Say
+from kernelllm_jupyter.verify.nests import copied
+from kernelllm_jupyter.verify.opponent import Opponent
+from kernelllm_jupyter.verify.reference import Reference, ReferenceFailure, live_values
+from kernelllm_jupyter.verify.sizing.scaling import Scaled, Scaling
+from kernelllm_jupyter.verify.timing.baselines import BASELINES, Baseline
+from kernelllm_jupyter.verify.timing.bench import CANDIDATE, Bench, Measured
+from kernelllm_jupyter.verify.timing.clocks import Clock, clock_for
+from kernelllm_jupyter.verify.timing.limits import copy_gb_per_s, matrix_tflop_per_s
+from kernelllm_jupyter.verify.timing.rounds import Standing
+from kernelllm_jupyter.verify.timing.sweep import axis_of, points
+from kernelllm_jupyter.verify.timing.work import counted, counted_without_memory
+
+__all__ = ["known_work", "measure"]
+
+#: Seconds of turns at each size of a sweep, and what is kept free at its end.
+POINT_S, RESERVE_S = 4.0, 20.0
+
+
+def known_work(request: dict[str, Any], blobs: list[bytearray], folder: Path) -> dict[str, Any]:
+    """What is known of a problem without a GPU: its bytes and operations."""
+    try:
+        live, init = live_values(request, blobs)
+    except Exception:
+        return {"work": None}
+    path = folder / "counted.py"
+    work = counted_without_memory(
+        request["source"], request["class_name"], path, int(request["seed"]), live, init
+    )
+    return {"work": work.to_json() if work else None}
+
+
+def measure(
+    wire: socket.socket,
+    request: dict[str, Any],
+    blobs: list[bytearray],
+    folder: Path,
+    device: str,
+    say: Say,
+    seconds_left: Callable[[], float],
+) -> dict[str, Any]:
+    """The timing as JSON, or ``{"problem": …}`` where the reference itself fails."""
+    session = Session(Opponent(wire), request, blobs, folder, device, say, seconds_left)
+    try:
+        return session.run()
+    except ReferenceFailure as failure:
+        return {"problem": {"message": str(failure), "line": failure.line}}
+    except Refusal as refusal:
+        return {"verdict": refusal.kind, "reasons": [refusal.to_json()]}
+
+
+class Session:
+    """One candidate, timed at the problem's own size and then at others."""
+
+    def __init__(
+        self,
+        opponent: Opponent,
+        request: dict[str, Any],
+        blobs: list[bytearray],
+        folder: Path,
+        device: str,
+        say: Say,
+        seconds_left: Callable[[], float],
+    ):
+        self.opponent, self.request, self.blobs = opponent, request, blobs
+        self.folder, self.device = folder, device
+        self.say, self.seconds_left = say, seconds_left
+        self.clock: Clock = clock_for(device)
+        self.baselines = [BASELINES[name] for name in request["baselines"]]
+
+    def run(self) -> dict[str, Any]:
+        """Measure; raises ``Refusal`` and ``ReferenceFailure``."""
+        self.say("reference", "reading the reference")
+        reference = Reference(self.request, self.blobs, self.folder, self.device)
+        measured = self._bench(reference, again=False).run(
+            self.baselines, float(self.request["budget_s"])
+        )
+        self.say("reference", "measuring the limits of this GPU")
+        work = self._work(reference)
+        final: dict[str, Any] = {
+            "timing": described(measured),
+            "work": work.to_json() if work else None,
+            "limits": self._limits(work),
+            "kernels": self._kernels(),
+        }
+        del reference
+        if self.request["sweep"]:
+            final["sweep"] = self._sweep(measured)
+        return final
+
+    def _bench(self, reference: Reference, *, again: bool) -> Bench:
+        return Bench(
+            self.opponent,
+            self.request,
+            reference,
+            self.clock,
+            self.say,
+            self.seconds_left,
+            again=again,
+        )
+
+    def _kernels(self) -> list[list[Any]]:
+        from kernelllm_jupyter.verify.timing.remote import Remote
+
+        self.say("candidate", "looking at its kernels")
+        return [list(row) for row in Remote(self.opponent).kernels()]
+
+    def _work(self, reference: Reference) -> Work | None:
+        try:
+            return counted(reference.model, copied(reference.draw(reference.seed)))
+        except Exception:
+            # It ran before: what fails is counting, and then there is no count.
+            return None
+
+    def _limits(self, work: Work | None) -> dict[str, float]:
+        """The rates that this GPU reached, those that are known already among them."""
+        limits = dict(self.request["limits"])
+        if not self.clock.on_gpu:
+            return limits
+        if "copy" not in limits:
+            limits["copy"] = copy_gb_per_s(self.clock, self.device)
+        if work is not None and work.products_in is not None:
+            dtype = getattr(torch, work.products_in)
+            name = rate_name(work.products_in)
+            if name not in limits:
+                rate = matrix_tflop_per_s(self.clock, self.device, dtype)
+                limits.update({} if rate is None else {name: rate})
+        torch.cuda.empty_cache()
+        return limits
+
+    # --- over sizes -----------------------------------------------------------------------------
+
+    def _sweep(self, first: Measured) -> dict[str, Any]:
+        self.say("reference", "finding sizes")
+        live, init = live_values(self.request, self.blobs)
+        seed = int(self.request["seed"])
+        source, class_name = self.request["source"], self.request["class_name"]
+        scaling = Scaling(source, class_name, self.folder, seed, live, init)
+        axis = axis_of(scaling) if scaling.given is not None else None
+        if axis is None:
+            return {
+                "axis": "",
+                "points": [],
+                "message": "No integer of get_inputs() could be varied, so there is no sweep.",
+            }
+        baselines = self._affordable(first)
+        found, why = points(
+            scaling,
+            axis,
+            self.clock.free_bytes(),
+            lambda scaled: self._point(scaled, baselines),
+            self.seconds_left,
+            RESERVE_S,
+        )
+        name = next((site.name for site in axis.sites if site.name), "")
+        return {"axis": name or f"the size that is {axis.value:,}", "points": found, "message": why}
+
+    def _affordable(self, first: Measured) -> list[Baseline]:
+        """The baselines that compile fast enough to do it at every size."""
+        return [
+            baseline
+            for baseline in self.baselines
+            if baseline.name in first.firsts
+            and first.firsts[baseline.name].first_s * 10 < self.seconds_left() / 2
+        ]
+
+    def _point(self, scaled: Scaled, baselines: Sequence[Baseline]) -> dict[str, Any]:
+        request = {**self.request, "source": scaled.source}
+        self.say("reference", f"timing at {', '.join(scaled.footprint.described)}")
+        reference = Reference(request, self.blobs, self.folder, self.device)
+        measured = self._bench(reference, again=True).run(
+            baselines, min(POINT_S, self.request["budget_s"])
+        )
+        work = self._work(reference)
+        return {"timing": described(measured), "work": work.to_json() if work else None}
+
+
+def rate_name(dtype: str) -> str:
+    """Under which name the rate of products is kept: float32 with TF32 is another one."""
+    if dtype == "float32" and torch.backends.cuda.matmul.allow_tf32:
+        return "tf32"
+    return dtype
+
+
+def described(measured: Measured) -> dict[str, Any]:
+    """A measurement as JSON."""
+    standings = measured.rounds.standings()
+    names: list[ContenderName] = ["eager", "compile", "max-autotune", "candidate"]
+    known: Mapping[str, Standing] = standings
+    contenders = [
+        _contender(name, measured, known.get(name)).to_json()
+        for name in names
+        if name in known or name in measured.failed
+    ]
+    return {
+        "contenders": contenders,
+        "rounds": measured.rounds.count,
+        "too_few": measured.rounds.too_few,
+        "doubts": measured.doubts,
+        "wrong": measured.wrong,
+    }
+
+
+def _contender(name: ContenderName, measured: Measured, standing: Standing | None) -> Contender:
+    if standing is None:
+        return Contender(name, message=measured.failed.get(name, ""))
+    first, alone = measured.firsts[name], measured.alone[name]
+    tuned = first.autotune_s
+    compiled_s = first.first_s - (tuned or 0.0) - standing.median_ms / 1e3
+    ratio = standing.ratio
+    return Contender(
+        name,
+        median_ms=standing.median_ms,
+        interval_ms=standing.interval,
+        wall_ms=median(alone.wall_ms),
+        calls=standing.calls,
+        compile_s=max(0.0, compiled_s) if name != "eager" else None,
+        autotune_s=tuned,
+        peak_bytes=first.peak_bytes,
+        ratio=ratio.value if ratio else None,
+        ratio_interval=ratio.interval if ratio else None,
+        conclusion=standing.conclusion if name != CANDIDATE else "not measured",
+    )

@@ -1,0 +1,375 @@
+"""The measuring loop through real processes, on the host's clock where there is no GPU.
+
+The same code runs on a GPU with another clock (``tests/gpu``). Figures of the host mean nothing
+and none is compared with another here; what is looked at is what may be said about them.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from verify_candidates import ADD_RELU, ADD_RELU_RIGHT, HEAD, TRITON, model
+
+from kernelllm_jupyter.timings import Timing
+from kernelllm_jupyter.values import Problem
+from kernelllm_jupyter.verify import candidate
+from kernelllm_jupyter.verify.benchmark import BenchmarkOptions, measured_by, timing_of
+from kernelllm_jupyter.verify.check import chosen_worker, make_request
+from kernelllm_jupyter.verify.sizing.scaling import Scaling
+from kernelllm_jupyter.verify.timing import clocks, session
+from kernelllm_jupyter.verify.timing.clocks import CpuClock
+from kernelllm_jupyter.verify.timing.honesty import (
+    Alone,
+    Outside,
+    disturbed_baseline,
+    hidden_in_turns,
+    hidden_outside_stream,
+)
+from kernelllm_jupyter.verify.timing.kernels import totals
+from kernelllm_jupyter.verify.timing.rounds import Rounds, turn_order
+from kernelllm_jupyter.verify.timing.stand import Stand
+from kernelllm_jupyter.verify.timing.sweep import axis_of, points, steps
+from kernelllm_jupyter.verify.timing.work import counted_without_memory
+from kernelllm_jupyter.verify.watching.audit import Launches
+
+PROBLEM = Problem(HEAD + ADD_RELU, "Model")
+CANDIDATE = TRITON + ADD_RELU_RIGHT
+#: The reference under another name: what is timed is the same twice.
+TWIN = HEAD + ADD_RELU.replace("class Model(", "class ModelNew(")
+
+
+def timed(code: str, problem: Problem = PROBLEM, **options: Any) -> Timing:
+    """A measurement on the host, in a real pair of processes."""
+    return measured_by(
+        chosen_worker("cpu", None),
+        problem,
+        code,
+        BenchmarkOptions(timeout_s=60, **options),
+        Timing("not measured"),
+        budget_s=0.2,
+    )
+
+
+def test_a_whole_measurement_has_all_its_figures_and_a_sweep() -> None:
+    timing = timed(CANDIDATE, sweep=True)
+    assert timing.measured, timing.message
+    assert timing.rounds
+    by_name = {contender.name: contender for contender in timing.contenders}
+    for name in ("eager", "candidate"):
+        contender = by_name[name]
+        assert contender.median_ms
+        assert contender.interval_ms is not None
+        assert contender.interval_ms.low <= contender.median_ms <= contender.interval_ms.high
+        assert contender.wall_ms
+        assert (contender.calls or 0) >= timing.rounds
+    assert by_name["candidate"].compile_s is not None
+    assert timing.eager_ms is not None
+    assert timing.candidate_ms is not None
+    assert timing.speedup == pytest.approx(timing.eager_ms / timing.candidate_ms)
+    assert timing.work is not None
+    assert (timing.work.read_bytes, timing.work.written_bytes) == (2 * 6 * 70 * 4, 6 * 70 * 4)
+    assert timing.sweep is not None
+    values = [point.value for point in timing.sweep.points]
+    assert values == sorted(values)
+    assert {1, 3, 6, 12, 24} <= set(values)
+    for point in timing.sweep.points:
+        assert point.bytes == 3 * point.value * 70 * 4
+        assert point.inputs == (f"float32[{point.value}, 70]",) * 2
+        assert point.candidate_ms
+    assert timing.to_json()["sweep"]["points"][0]["candidate_interval_ms"] is not None
+
+
+def test_results_that_are_kept_by_address_are_found_out() -> None:
+    """A check would refuse it; it is timed unverified here."""
+    kept = TWIN.replace(
+        "        return torch.relu(x + y)",
+        "        key = x.data_ptr()\n"
+        "        self.kept = getattr(self, 'kept', {})\n"
+        "        if key not in self.kept:\n"
+        "            self.kept[key] = torch.relu(x + y)\n"
+        "        return self.kept[key]",
+    )
+    assert kept != TWIN
+    timing = timed(kept)
+    assert not timing.measured
+    assert timing.conclusion == "not measured"
+    assert "wrong result" in timing.message
+    assert timing.eager_ms is not None
+    assert all(contender.name != "candidate" for contender in timing.contenders)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import time; time.perf_counter = lambda: 0.0",
+        "torch.cuda.Event.elapsed_time = lambda self, other: 0.001",
+        "torch.cuda.synchronize = lambda *_: None",
+        "torch.nn.Module.__call__ = lambda self, *inputs: inputs[0]",
+    ],
+)
+def test_timers_cannot_be_patched(line: str) -> None:
+    timing = timed(f"{TWIN}\n{line}\n")
+    assert not timing.measured
+    assert "replaced" in timing.message
+
+
+def test_a_candidate_that_fails_while_it_is_timed_gives_no_figure() -> None:
+    failing = TWIN.replace(
+        "        return torch.relu(x + y)",
+        "        self.calls = getattr(self, 'calls', 0) + 1\n"
+        "        if self.calls > 9:\n"
+        "            raise ValueError('enough')\n"
+        "        return torch.relu(x + y)",
+    )
+    timing = timed(failing)
+    assert not timing.measured
+    assert "enough" in timing.message
+
+
+def test_inputs_that_calls_change_are_put_back_for_each() -> None:
+    """Summed again and again they would be infinite in the end, and wrong."""
+    source = HEAD + model("x.mul_(1e30)", "torch.randn(8, 16)")
+    timing = timed(source.replace("class Model(", "class ModelNew("), Problem(source, "Model"))
+    assert timing.measured, timing.message
+
+
+# --- a process that lies -------------------------------------------------------------------------
+
+
+class Lying(CpuClock):
+    """What a candidate's process would tell whose clock was tampered with after all."""
+
+    def between_ms(self, start: Any, end: Any) -> float:
+        return super().between_ms(start, end) / 10
+
+
+class Strict(CpuClock):
+    """The referee's own, to which a GPU's tolerance applies."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tolerance_ms = 0.02
+
+
+def measured_in_threads(code: str, folder: Path) -> Timing:
+    """The candidate's side in a thread of this process, whose clock can be exchanged."""
+    left, right = socket.socketpair()
+    (folder / "candidate").mkdir()
+    side = threading.Thread(
+        target=candidate.serve,
+        args=(right, folder / "candidate", "cpu", Launches()),
+        kwargs={"watch": False},
+    )
+    side.start()
+    source = HEAD + model("x @ x", "torch.randn(400, 400)")
+    request, _ = make_request("benchmark", Problem(source, "Model"), code, 60.0)
+    request.update(baselines=[], sweep=False, budget_s=1.0, limits={}, eval_mode=False)
+    try:
+        final = session.measure(left, request, [], folder, "cpu", lambda *_: None, lambda: 60.0)
+    finally:
+        left.close()
+        side.join()
+        right.close()
+    return timing_of(final, {})
+
+
+def test_a_process_that_tells_less_than_the_referees_clock_sees_is_not_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    twin = HEAD + model("x @ x", "torch.randn(400, 400)").replace("Model(", "ModelNew(")
+    (tmp_path / "lying").mkdir()
+    monkeypatch.setattr(clocks, "clock_for", lambda device: Lying())
+    monkeypatch.setattr(session, "clock_for", lambda device: Strict())
+    timing = measured_in_threads(twin, tmp_path / "lying")
+    assert not timing.measured
+    assert "clock_disagrees" in [finding.code for finding in timing.contamination]
+    assert timing.speedup is None
+    assert timing.conclusion == "not measured"
+
+
+def test_a_turn_is_explained_by_the_calls_that_it_reports() -> None:
+    honest = [Outside(12.0, (0.1,) * 50)] * 5
+    assert hidden_in_turns(honest, empty_ms=2.0, beside_ms=0.1) is None
+    hidden = [Outside(12.0, (0.01,) * 50)] * 5
+    assert hidden_in_turns(hidden, empty_ms=2.0, beside_ms=0.1) == pytest.approx(0.09)
+    once = [*honest, Outside(900.0, (0.1,) * 50)]
+    assert hidden_in_turns(once, empty_ms=2.0, beside_ms=0.1) is None, "an interruption"
+    assert hidden_in_turns([Outside(2.5, (0.1,))], 2.0, 0.1) is None, "too short to tell"
+    assert hidden_in_turns([], 2.0, 0.1) is None
+
+
+def test_work_outside_of_the_current_stream_shows_on_the_wall_clock() -> None:
+    nothing = Alone((0.004,) * 5, (0.014,) * 5)
+    assert hidden_outside_stream(Alone((1.0,) * 5, (1.011,) * 5), nothing) is None
+    elsewhere = Alone((0.02,) * 5, (1.03,) * 5)
+    assert hidden_outside_stream(elsewhere, nothing) == pytest.approx(1.0)
+    assert not disturbed_baseline(1.0, 1.1)
+    assert disturbed_baseline(1.0, 1.5)
+
+
+# --- the loop itself -----------------------------------------------------------------------------
+
+
+def test_the_same_function_twice_makes_no_difference() -> None:
+    """Real calls, timed by turns; one odd run of three is the machine's."""
+    found = []
+    for seed in range(3):
+        clock = CpuClock()
+        sets = [[torch.randn(96, 96)] for _ in range(3)]
+        stands = {
+            name: Stand(clock, lambda x: torch.relu(x @ x), sets) for name in ("eager", "candidate")
+        }
+        rounds = Rounds(tuple(stands))
+        while not rounds.enough():
+            order = turn_order(rounds.names, rounds.count, seed)
+            rounds.add({name: stands[name].turn(9) for name in order})
+        found.append(rounds.standings()["eager"].conclusion)
+    assert found.count("no difference") >= 2, found
+
+
+def test_a_slower_function_is_found_slower() -> None:
+    clock, sets = CpuClock(), [[torch.randn(160, 160)]]
+    calls: dict[str, Callable[[Any], Any]] = {
+        "eager": lambda x: x @ x,
+        "candidate": lambda x: x @ x @ x @ x,
+    }
+    stands = {name: Stand(clock, call, sets) for name, call in calls.items()}
+    rounds = Rounds(tuple(stands))
+    while not rounds.enough():
+        rounds.add({name: stands[name].turn(9) for name in rounds.names})
+    assert rounds.standings()["eager"].conclusion == "slower"
+
+
+def test_slots_change_their_values_from_turn_to_turn() -> None:
+    sets = [[torch.full((2,), float(number))] for number in range(3)]
+    stand = Stand(CpuClock(), lambda x: x + 1, sets)
+    addresses = [inputs[0].data_ptr() for inputs in stand.slots]
+    for shift in range(4):
+        stand.place(shift)
+        stand.turn(3)
+        got = [float(result[0]) for result in stand.results]
+        assert got == [(slot + shift) % 3 + 1 for slot in range(3)]
+    assert [inputs[0].data_ptr() for inputs in stand.slots] == addresses
+    assert [float(inputs[0][0]) for inputs in sets] == [0.0, 1.0, 2.0]
+
+
+def test_an_expanded_input_is_put_in_place_too() -> None:
+    sets = [[torch.randn(1, 4).expand(3, 4)], [torch.randn(1, 4).expand(3, 4)]]
+    wanted = sets[1][0].clone()
+    stand = Stand(CpuClock(), torch.relu, sets)
+    stand.place(1)
+    assert torch.equal(stand.slots[0][0], wanted)
+    assert stand.slots[0][0].stride() == (0, 1)
+
+
+def test_all_that_a_call_starts_counts_on_a_clock_that_waits() -> None:
+    """A device that works on after the call returned, as a GPU does."""
+
+    class Queued(CpuClock):
+        def __init__(self) -> None:
+            super().__init__()
+            self.work: list[Callable[[], None]] = []
+
+        def wait(self) -> None:
+            for job in self.work:
+                job()
+            self.work.clear()
+
+    clock, took = Queued(), 0.02
+    stand = Stand(clock, lambda: clock.work.append(lambda: time.sleep(took)), [[]])
+    alone = stand.alone(3)
+    idle = Stand(clock, lambda: None, [[]]).alone(3)
+    assert min(alone.wall_ms) >= took * 1e3
+    assert hidden_outside_stream(alone, idle) is not None
+
+
+# --- bytes, operations, kernels, sizes -----------------------------------------------------------
+
+LINEAR = """
+class Model(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(1024, 2048)
+        self.unused = nn.Linear(4096, 4096)
+
+    def forward(self, x):
+        return torch.relu(self.linear(x))
+
+
+def get_inputs():
+    return [torch.randn(512, 1024)]
+"""
+EMBEDDING = """
+class Model(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.table = nn.Embedding(100000, 64)
+
+    def forward(self, i):
+        return self.table(i)
+
+
+def get_inputs():
+    return [torch.randint(0, 9, (7,))]
+"""
+ATTENTION = model(
+    "torch.nn.functional.scaled_dot_product_attention(x, x, x)",
+    "torch.randn(2, 4, 128, 64).bfloat16()",
+)
+PARTS = model("x[:2] + x.chunk(2)[0][:2] + y.expand(2, 8)", "torch.randn(8, 8), torch.randn(1, 8)")
+
+
+@pytest.mark.parametrize(
+    ("source", "read", "written", "flops", "dtype"),
+    [
+        (LINEAR, 4 * (512 * 1024 + 1024 * 2048 + 2048), 4 * 512 * 2048, 2 << 30, "float32"),
+        (EMBEDDING, 7 * 8 + 7 * 64 * 4, 7 * 64 * 4, 0, None),
+        (ATTENTION, 2 * 65536, 2 * 65536, 4 * 8 * 128 * 128 * 64, "bfloat16"),
+        (PARTS, 4 * (2 * 8 + 8), 4 * 2 * 8, 0, None),
+    ],
+    ids=["linear", "embedding", "attention", "parts of inputs"],
+)
+def test_work_is_what_cannot_be_done_without(
+    source: str, read: int, written: int, flops: int, dtype: str | None, tmp_path: Path
+) -> None:
+    work = counted_without_memory(HEAD + source, "Model", tmp_path / "p.py", 0, None, None)
+    assert work is not None
+    assert (work.read_bytes, work.written_bytes) == (read, written)
+    assert (work.flops, work.products_in) == (flops, dtype)
+
+
+def test_work_that_depends_on_values_is_not_known(tmp_path: Path) -> None:
+    source = HEAD + model("x * x.sum().item()", "torch.randn(4)")
+    assert counted_without_memory(source, "Model", tmp_path / "p.py", 0, None, None) is None
+
+
+def test_kernels_are_counted_for_one_call() -> None:
+    rows = [("mine", 10, 500.0), ("gemm", 5, 1500.0), ("Memset", 1, 5.0), ("idle", 5, 0.0)]
+    assert totals(rows, calls=5) == [("gemm", 1, 0.3), ("mine", 2, 0.1), ("Memset", 1, 0.001)]
+
+
+def test_sizes_of_a_sweep_double_as_far_as_memory_allows() -> None:
+    assert steps(1024, 1 << 20, 1 << 40) == [16 << n for n in range(11)]
+    assert steps(1024, 1 << 20, 1 << 21) == [16, 32, 64, 128, 256, 512, 1024, 2048]
+    assert steps(3, 10, 39) == [1, 3, 6]
+    assert steps(8, 10, 5) == [1, 2, 4], "the given size itself does not fit"
+
+
+def test_a_sweep_ends_with_the_time_and_keeps_what_failed(tmp_path: Path) -> None:
+    scaling = Scaling(PROBLEM.source, "Model", tmp_path, 0, None, None)
+    axis = axis_of(scaling)
+    assert axis is not None
+    assert axis.value == 6
+    left = iter([100.0, 100.0, 100.0, 10.0])
+    found, why = points(
+        scaling, axis, 1 << 30, lambda scaled: {"work": None}, lambda: next(left), 20.0
+    )
+    assert len(found) == 3
+    assert "time" in why
