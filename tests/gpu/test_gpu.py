@@ -29,7 +29,6 @@ from verify_candidates import (
     WRONG,
     Case,
     filled,
-    model,
 )
 from verify_gaming import ATTACKS, forward
 from verify_honest import HONEST
@@ -188,23 +187,6 @@ def test_a_hanging_triton_kernel_is_killed() -> None:
     verdict = check(PROBLEM, source, device="cuda", timeout_s=15)
     assert verdict.verdict == "timeout"
     assert check(PROBLEM, CANDIDATE, device="cuda", timeout_s=120).correct
-
-
-def test_a_benchmark_gives_medians_of_all_three() -> None:
-    problem = Problem(
-        HEAD + model("torch.relu(x + y)", "torch.randn(4096, 4096), torch.randn(4096, 4096)"),
-        "Model",
-    )
-    source = CANDIDATE.replace("128", "1024")
-    timing = benchmark(problem, source)
-    assert timing.conclusion in ("faster", "slower", "no difference"), timing.message
-    assert timing.verified
-    for figure in (timing.eager_ms, timing.compile_ms, timing.candidate_ms):
-        assert figure is not None
-        assert figure > 0
-    interval = timing.candidate_interval_ms
-    assert interval is not None
-    assert interval.low <= timing.candidate_ms <= interval.high
 
 
 def test_a_wrong_candidate_is_not_timed() -> None:
