@@ -9,8 +9,11 @@ are known by class names, as these survive JupyterLab's sanitiser.
 from __future__ import annotations
 
 import html
+import itertools
 from collections.abc import Iterable, Sequence
 
+from kernelllm_jupyter.charts import Bars, Lines, chart_of_sweep, chart_of_times
+from kernelllm_jupyter.drawing import svg
 from kernelllm_jupyter.grid import grid_html
 from kernelllm_jupyter.report import (
     KERNEL_COLUMNS,
@@ -32,7 +35,7 @@ from kernelllm_jupyter.report import (
 )
 from kernelllm_jupyter.values import Compilation, CompiledKernel, Finding, Timing, Verdict
 
-__all__ = ["progress_html", "report_html"]
+__all__ = ["charts", "progress_html", "report_html"]
 
 #: Characters of a model's reasoning in the panel: of one that is over, and while it is written.
 THOUGHT_SHOWN = 20_000
@@ -145,18 +148,49 @@ def _finding_html(finding: Finding, code: str) -> str:
 
 
 def _timing_html(timing: Timing) -> str:
-    if not timing.measured:
-        said = timing.message or "Not measured."
-        return f'<div class="kllm-timing">{"".join(_paragraphs("kllm-message", [said]))}</div>'
-    rows = "".join(
-        f'<tr><th scope="row">{html.escape(name)}</th><td>{html.escape(figure)}</td></tr>'
-        for name, figure in timing_rows(timing)
-    )
-    return (
-        f'<div class="kllm-timing kllm-timing-{timing.conclusion.replace(" ", "-")}">'
-        f'<h4 class="kllm-title {OUT_OF_CONTENTS}">{html.escape(conclusion(timing))}</h4>'
-        f"{_table_html('kllm-times', 'Time of one call', ('', 'Median'), rows)}"
-        f"{_paragraphs('kllm-note', timing_notes(timing))}</div>"
+    parts = []
+    if timing.measured:
+        parts.append(
+            f'<h4 class="kllm-title {OUT_OF_CONTENTS}">{html.escape(conclusion(timing))}</h4>'
+        )
+    if timing.measured or timing.eager_ms is not None:
+        rows = "".join(
+            f'<tr><th scope="row">{html.escape(name)}</th><td>{html.escape(figure)}</td></tr>'
+            for name, figure in timing_rows(timing)
+        )
+        parts.append(_table_html("kllm-times", "Time of one call", ("", "Median"), rows))
+    parts += [_charts_html(timing), _notes_html(timing_notes(timing) or ["Not measured."])]
+    kind = timing.conclusion.replace(" ", "-")
+    return f'<div class="kllm-timing kllm-timing-{kind}">{"".join(parts)}</div>'
+
+
+def _notes_html(lines: Sequence[str]) -> str:
+    """Sentences as paragraphs; indented lines are aligned, and stay so."""
+    parts = []
+    for is_aligned, group in itertools.groupby(lines, lambda line: line.startswith("  ")):
+        if is_aligned:
+            shown = html.escape("\n".join(line[2:] for line in group))
+            parts.append(f'<pre class="kllm-aligned kllm-scroll">{shown}</pre>')
+        else:
+            parts.append(_paragraphs("kllm-note", group))
+    return "".join(parts)
+
+
+def charts(timing: Timing | None) -> dict[str, Bars | Lines]:
+    """The charts of a timing, by the names of their figures."""
+    if timing is None:
+        return {}
+    found = {
+        "times": chart_of_times(timing),
+        "sweep": chart_of_sweep(timing.sweep) if timing.sweep else None,
+    }
+    return {name: chart for name, chart in found.items() if chart is not None}
+
+
+def _charts_html(timing: Timing) -> str:
+    return "".join(
+        f'<figure class="kllm-chart kllm-chart-{name}">{svg(chart)}</figure>'
+        for name, chart in charts(timing).items()
     )
 
 

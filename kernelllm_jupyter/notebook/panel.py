@@ -14,7 +14,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Protocol
 
-from kernelllm_jupyter.markup import progress_html, report_html
+from kernelllm_jupyter.charts import vega
+from kernelllm_jupyter.markup import charts, progress_html, report_html
 from kernelllm_jupyter.report import Report, report_text, title
 
 __all__ = ["PANEL_MIME", "PrintedPanel", "View", "WidgetPanel"]
@@ -157,7 +158,12 @@ class WidgetPanel:
         bundle: dict[str, Any] = {
             "text/plain": report_text(report),
             "text/html": report_html(report),
-            PANEL_MIME: {"version": 1, "turn": self._turn, "said": title(report)},
+            PANEL_MIME: {
+                "version": 1,
+                "turn": self._turn,
+                "said": title(report),
+                "charts": {name: vega(one) for name, one in charts(report.timing).items()},
+            },
         }
         if not self._retired:
             view = {"version_major": 2, "version_minor": 0, "model_id": self._box.model_id}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from kernelllm_jupyter.markup import report_html
+from kernelllm_jupyter.markup import progress_html, report_html
 from kernelllm_jupyter.report import Report, report_text
 
 __all__ = ["StaticPanel"]
@@ -44,4 +44,5 @@ class StaticPanel:
 
 
 def _bundle(report: Report) -> dict[str, str]:
-    return {"text/plain": report_text(report), "text/html": report_html(report)}
+    shown = progress_html(report, 0.0) + report_html(report)
+    return {"text/plain": report_text(report), "text/html": shown}

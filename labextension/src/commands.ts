@@ -1,5 +1,10 @@
 import type { JupyterFrontEnd } from '@jupyterlab/application';
-import { ICommandPalette, Notification } from '@jupyterlab/apputils';
+import {
+  CommandToolbarButton,
+  ICommandPalette,
+  IToolbarWidgetRegistry,
+  Notification
+} from '@jupyterlab/apputils';
 import { CodeCell } from '@jupyterlab/cells';
 import {
   INotebookTracker,
@@ -51,6 +56,28 @@ export function addCommands(
     app.commands.notifyCommandChanged(TRANSLATE)
   );
   palette?.addItem({ command: TRANSLATE, category: trans.__('KernelLLM') });
+}
+
+/**
+ * Label the button in the notebook's toolbar in the user's language: the label in the settings
+ * schema, which says where the button is, stays as it is in any language.
+ */
+export function addToolbarButton(
+  app: JupyterFrontEnd,
+  toolbars: IToolbarWidgetRegistry | null,
+  trans: TranslationBundle
+): void {
+  toolbars?.addFactory(
+    'Notebook',
+    'kernelllm-translate',
+    () =>
+      new CommandToolbarButton({
+        commands: app.commands,
+        id: TRANSLATE,
+        args: { place: 'notebook' },
+        label: trans.__('Translate cell')
+      })
+  );
 }
 
 async function translate(

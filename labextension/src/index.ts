@@ -2,11 +2,11 @@ import type {
   JupyterFrontEnd,
   JupyterFrontEndPlugin
 } from '@jupyterlab/application';
-import { ICommandPalette } from '@jupyterlab/apputils';
+import { ICommandPalette, IToolbarWidgetRegistry } from '@jupyterlab/apputils';
 import { INotebookTracker } from '@jupyterlab/notebook';
 import { ISettingRegistry } from '@jupyterlab/settingregistry';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
-import { addCommands } from './commands';
+import { addCommands, addToolbarButton } from './commands';
 import { addLinkCommands } from './linkCommands';
 import { Notebooks } from './notebooks';
 import { showPanels } from './panelView';
@@ -21,19 +21,26 @@ const plugin: JupyterFrontEndPlugin<void> = {
   description: 'Translates PyTorch cells to Triton kernels.',
   autoStart: true,
   requires: [INotebookTracker],
-  optional: [ICommandPalette, ITranslator, ISettingRegistry],
+  optional: [
+    ICommandPalette,
+    ITranslator,
+    ISettingRegistry,
+    IToolbarWidgetRegistry
+  ],
   activate: (
     app: JupyterFrontEnd,
     tracker: INotebookTracker,
     palette: ICommandPalette | null,
     translator: ITranslator | null,
-    registry: ISettingRegistry | null
+    registry: ISettingRegistry | null,
+    toolbars: IToolbarWidgetRegistry | null
   ) => {
     const trans = (translator ?? nullTranslator).load('kernelllm_jupyter');
     new Notebooks(tracker, followSettings(registry, ID));
     showPanels(tracker, trans);
     interruptOnStop(tracker);
     addCommands(app, tracker, palette, trans);
+    addToolbarButton(app, toolbars, trans);
     addLinkCommands(app, tracker, palette, trans);
   }
 };

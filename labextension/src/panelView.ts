@@ -7,6 +7,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import type { Message } from '@lumino/messaging';
 import { Panel, Widget } from '@lumino/widgets';
 import { CellLink } from './cellLink';
+import { Charts } from './charts';
 import { goToLine } from './jump';
 import { askedLine, refine } from './panelDetails';
 import { asPanelMark } from './protocol';
@@ -63,6 +64,7 @@ class PanelView extends Panel implements IRenderMime.IRenderer {
     this.addWidget(this.fixed);
     this.addWidget(new CellLink(panel, trans));
     this.addWidget(this.announcer);
+    this.charts = new Charts(this.rendermime);
     this.contents.observe(this.node, { childList: true, subtree: true });
     const { sessionContext } = panel;
     sessionContext.connectionStatusChanged.connect(this.onConnection);
@@ -81,6 +83,7 @@ class PanelView extends Panel implements IRenderMime.IRenderer {
         this.announcer.say(mark.said);
       }
       this.turn = mark.turn;
+      this.charts.take(mark.charts);
     }
     const id = JSON.stringify(model.data[WIDGET_MIME] ?? null);
     if (id !== this.shownId || !this.isLive) {
@@ -93,6 +96,7 @@ class PanelView extends Panel implements IRenderMime.IRenderer {
   override dispose(): void {
     this.observer.disconnect();
     this.contents.disconnect();
+    this.charts.dispose();
     const { sessionContext } = this.panel;
     sessionContext.connectionStatusChanged.disconnect(this.onConnection);
     sessionContext.statusChanged.disconnect(this.onStatus);
@@ -122,7 +126,7 @@ class PanelView extends Panel implements IRenderMime.IRenderer {
     super.onAfterAttach(message);
     this.node.addEventListener('click', this);
     this.node.addEventListener('keydown', this);
-    refine(this.node, this.trans);
+    this.refine();
   }
 
   protected override onBeforeDetach(message: Message): void {
@@ -133,7 +137,7 @@ class PanelView extends Panel implements IRenderMime.IRenderer {
 
   protected override onResize(message: Widget.ResizeMessage): void {
     super.onResize(message);
-    refine(this.node, this.trans);
+    this.refine();
   }
 
   private get isLive(): boolean {
@@ -191,14 +195,22 @@ class PanelView extends Panel implements IRenderMime.IRenderer {
   private choose(): void {
     this.fixed.setHidden(this.isLive);
     this.live?.setHidden(!this.isLive);
+    this.refine();
+  }
+
+  private refine(): void {
+    refine(this.node, this.trans);
+    const shown = this.isLive ? this.live : this.fixed;
+    if (shown && this.isAttached) {
+      this.charts.place(shown.node);
+    }
   }
 
   private readonly rendermime: IRenderMimeRegistry;
   private readonly fixed: IRenderMime.IRenderer & Widget;
+  private readonly charts: Charts;
   private readonly announcer = new Announcer();
-  private readonly contents = new MutationObserver(() =>
-    refine(this.node, this.trans)
-  );
+  private readonly contents = new MutationObserver(() => this.refine());
   /** Number of the last thing said. */
   private turn: number | null = null;
   private live: (IRenderMime.IRenderer & Widget) | null = null;

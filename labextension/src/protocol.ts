@@ -195,12 +195,19 @@ export interface IPanelMark {
   turn: number;
   /** What to tell a screen reader at this turn. */
   said: string;
+  /** Vega-Lite specifications by the names of their figures in the HTML. */
+  charts: Record<string, JSONObject>;
 }
 
 /** The mark in a panel's output, or null where it is of another version. */
 export function asPanelMark(value: unknown): IPanelMark | null {
   const found = fields(value);
-  return found && Number.isInteger(found.turn) && typeof found.said === 'string'
-    ? (found as unknown as IPanelMark)
+  const charts = fields(found?.charts ?? {});
+  return found &&
+    Number.isInteger(found.turn) &&
+    typeof found.said === 'string' &&
+    charts &&
+    Object.values(charts).every(fields)
+    ? ({ ...found, charts } as unknown as IPanelMark)
     : null;
 }

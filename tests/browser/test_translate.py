@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from accessibility import violations
 from endless_checkpoint import ENDLESSLY, make_endless_checkpoint
 from notebook_page import NotebookPage
 from servers import Server
@@ -233,6 +234,7 @@ def test_the_button_works_in_notebook_7(notebook7: Server, open_notebook: Open) 
     click_cell_toolbar(page)
     wait_for_verdict(page, "Correct")
     assert_translated(page, 0)
+    assert violations(page) == []
 
 
 def test_the_button_runs_a_cell_that_has_the_magic(lab: Server, open_notebook: Open) -> None:

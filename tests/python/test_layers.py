@@ -46,6 +46,8 @@ LAYERS = {
     "recording": 3,
     "export": 3,
     "history": 3,
+    "charts": 1,
+    "drawing": 1,
     "markup": 3,
     "report": 3,
     "timing_report": 3,

@@ -1,0 +1,80 @@
+"""Panels of known content in a browser: readable in every theme and width, drawn, translated."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from accessibility import violations
+from notebook_page import NotebookPage
+from servers import Server
+
+Open = Callable[..., NotebookPage]
+
+LOAD = "%load_ext panel_gallery"
+SHOWN = ("timed", "wrong", "grid", "engine", "download", "checking")
+THEMES = ("JupyterLab Light", "JupyterLab Dark", "JupyterLab Dark High Contrast")
+
+
+def test_panels_are_accessible_and_fit_in_every_theme_and_width(
+    lab: Server, open_notebook: Open
+) -> None:
+    shows = "\n".join(f"%show_panel {name}" for name in SHOWN)
+    page = open_notebook(lab, [LOAD, shows])
+    page.run(0)
+    page.run(1)
+    page.page.locator(".kllm-panel .kllm-verdict-incorrect").first.wait_for()
+    # JupyterLab's own Vega-Lite in place of the static drawings, which it would leave out.
+    charts = page.page.locator(".kllm-panel .kllm-chart .vega-embed svg")
+    charts.nth(1).wait_for()
+    assert page.page.locator(".kllm-panel .kllm-chart").count() == 2
+    assert "torch.compile" in charts.first.text_content()
+
+    for theme, width in [(THEMES[0], 400), *((theme, 1280) for theme in THEMES)]:
+        page.page.set_viewport_size({"width": width, "height": 900})
+        page.command("apputils:change-theme", {"theme": theme})
+        page.page.locator(f"body[data-jp-theme-name='{theme}']").wait_for(state="attached")
+        page.page.locator("#jupyterlab-splash").wait_for(state="detached")
+        assert violations(page) == [], (theme, width)
+        wide = page.ask(
+            "return [...document.querySelectorAll('.kllm-report')]"
+            ".filter(one => one.scrollWidth > one.clientWidth + 1).map(one => one.className)"
+        )
+        assert wide == [], f"wider than the page, at {width}"
+    assert page.page.get_by_role("progressbar", name="Progress").get_attribute("value") == "0.250"
+
+    # The charts are there, too, where no widget is alive any more.
+    page.ask("await panel.context.save()")
+    page.ask("await panel.sessionContext.shutdown()")
+    page.reload()
+    page.page.locator(".kllm-output .kllm-chart .vega-embed svg").nth(1).wait_for()
+    assert page.page.locator(".kllm-panel").count() == 0
+    assert page.errors == []
+
+
+@pytest.fixture
+def chinese_lab(lab: Server) -> Iterator[Server]:
+    """JupyterLab with its language set to Chinese."""
+    folder = Path(lab.environment["JUPYTER_CONFIG_DIR"]) / "lab" / "user-settings"
+    setting = folder / "@jupyterlab" / "translation-extension" / "plugin.jupyterlab-settings"
+    setting.parent.mkdir(parents=True)
+    setting.write_text(json.dumps({"locale": "zh_CN"}))
+    yield lab
+    setting.unlink()
+
+
+def test_chinese_jupyterlab_shows_our_strings_in_chinese(
+    chinese_lab: Server, open_notebook: Open
+) -> None:
+    page = open_notebook(chinese_lab, [LOAD, "%show_panel wrong"])
+    page.run(0)
+    page.run(1)
+    toolbar = page.page.locator(".jp-NotebookPanel-toolbar")
+    toolbar.get_by_text("转换单元格").wait_for()
+    jump = page.page.locator(".kllm-panel .kllm-jump").first
+    jump.wait_for()
+    assert jump.get_attribute("title") == "在生成的单元格中显示此行"
+    jump.click()
+    page.page.get_by_text("生成的单元格已不存在。").first.wait_for()
