@@ -32,9 +32,6 @@ class HeadedView:
     def settle(self, report: Report) -> None:
         self._view.settle(in_cell(report, self.heading.line))
 
-    def retire(self) -> None:
-        self._view.retire()
-
 
 def in_cell(report: Report, heading: str) -> Report:
     """The report with code and lines as they are under ``heading``."""

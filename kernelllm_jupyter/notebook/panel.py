@@ -18,7 +18,7 @@ from kernelllm_jupyter.charts import vega
 from kernelllm_jupyter.markup import charts, progress_html, report_html
 from kernelllm_jupyter.report import Report, report_text, title
 
-__all__ = ["PANEL_MIME", "PrintedPanel", "View", "WidgetPanel"]
+__all__ = ["PANEL_MIME", "PanelWidgets", "PrintedPanel", "View", "WidgetPanel"]
 
 #: Rendered by our labextension: the live widget while there is one, else the static HTML.
 PANEL_MIME = "application/vnd.kernelllm.panel+json"
@@ -42,9 +42,6 @@ class View(Protocol):
     def settle(self, report: Report) -> None:
         """Show a report that will stand, and write it into the notebook's static form."""
 
-    def retire(self) -> None:
-        """Leave it at the static form: newer panels are there, or the cell runs again."""
-
 
 class PrintedPanel:
     """For terminals: says what changes, once, on standard error."""
@@ -63,9 +60,6 @@ class PrintedPanel:
     def settle(self, report: Report) -> None:
         print(report_text(report), file=sys.stderr, flush=True)
 
-    def retire(self) -> None:
-        return None
-
 
 class WidgetPanel:
     """ipywidgets under the cell, with a static form beside them.
@@ -81,29 +75,15 @@ class WidgetPanel:
         on_stop: Callable[[], None],
         *,
         interrupts: bool,
+        widgets: PanelWidgets | None = None,
     ):
-        import ipywidgets
-
         self._interrupts = interrupts
-        self._progress = ipywidgets.HTML()
-        self._report = ipywidgets.HTML()
-        self._stop = _button("Stop", "stop", "Stop what is running; what is there already stays")
-        self._check = _button("Check", "check", "Check the generated cell's present text")
-        self._benchmark = _button(
-            "Benchmark", "clock-o", "Time the generated cell's present text on the GPU"
-        )
-        self._stop.on_click(lambda _: on_stop())
-        self._check.on_click(lambda _: on_check())
-        self._benchmark.on_click(lambda _: on_benchmark())
-        buttons = ipywidgets.HBox([self._stop, self._check, self._benchmark])
-        buttons.add_class("kllm-buttons")
-        self._box = ipywidgets.VBox([self._progress, self._report, buttons])
-        self._box.add_class("kllm-panel")
+        self._widgets: PanelWidgets | None = widgets or PanelWidgets()
+        self._widgets.act = {"stop": on_stop, "check": on_check, "benchmark": on_benchmark}
         self._display: Any = None
         self._shown_at = 0.0
         self._states: list[str] = []
         self._settled: Report | None = None
-        self._retired = False
         self._turn = 0
         self._clock = _Clock(self._tick)
 
@@ -131,26 +111,38 @@ class WidgetPanel:
         self._display.update(self._bundle(report), raw=True)
 
     def retire(self) -> None:
-        self._retired = True
+        """Leave it at the static form, as newer panels are there."""
+        widgets = self.release()
         if self._settled is not None:
             # Without the widget: a front end without our extension would show a dead one.
             self._display.update(self._bundle(self._settled), raw=True)
-        _close(self._box)
+        if widgets is not None:
+            widgets.close()
+
+    def release(self) -> PanelWidgets | None:
+        """Give up the widgets, so that another panel can have them."""
+        widgets, self._widgets = self._widgets, None
+        return widgets
 
     def _tick(self, report: Report, elapsed_s: float) -> None:
-        self._progress.value = progress_html(report, elapsed_s)
+        widgets = self._widgets
+        if widgets is not None:
+            widgets.progress.value = progress_html(report, elapsed_s)
 
     def _render(self, report: Report) -> None:
         self._clock.take(report)
-        self._report.value = report_html(report)
+        widgets = self._widgets
+        if widgets is None:
+            return
+        widgets.report.value = report_html(report)
         if self._interrupts and not report.background:
-            self._stop.add_class(STOP_CLASS)
+            widgets.stop.add_class(STOP_CLASS)
         else:
-            self._stop.remove_class(STOP_CLASS)
+            widgets.stop.remove_class(STOP_CLASS)
         stoppable = report.running and (self._interrupts or report.background)
-        self._stop.disabled = not stoppable
-        self._stop.layout.display = "" if stoppable else "none"
-        for button in (self._check, self._benchmark):
+        widgets.stop.disabled = not stoppable
+        widgets.stop.layout.display = "" if stoppable else "none"
+        for button in (widgets.check, widgets.benchmark):
             button.disabled = report.running or not report.code
 
     def _bundle(self, report: Report) -> dict[str, Any]:
@@ -165,10 +157,48 @@ class WidgetPanel:
                 "charts": {name: vega(one) for name, one in charts(report.timing).items()},
             },
         }
-        if not self._retired:
-            view = {"version_major": 2, "version_minor": 0, "model_id": self._box.model_id}
-            bundle[WIDGET_MIME] = view
+        widgets = self._widgets
+        if widgets is not None:
+            model = widgets.box.model_id
+            bundle[WIDGET_MIME] = {"version_major": 2, "version_minor": 0, "model_id": model}
         return bundle
+
+
+class PanelWidgets:
+    """The widgets of a panel, which a later panel may take over.
+
+    JupyterLab never quite forgets a widget's comm (its handler stays connected to the kernel's
+    signals, seen in 4.6), so a cell that runs again shows the widgets that it has.
+    """
+
+    def __init__(self) -> None:
+        import ipywidgets
+
+        #: What the buttons do now.
+        self.act: dict[str, Callable[[], None]] = {}
+        self.progress = ipywidgets.HTML()
+        self.report = ipywidgets.HTML()
+        stops = "Stop what is running; what is there already stays"
+        self.stop = self._button("stop", "Stop", "stop", stops)
+        checks = "Check the generated cell's present text"
+        self.check = self._button("check", "Check", "check", checks)
+        times = "Time the generated cell's present text on the GPU"
+        self.benchmark = self._button("benchmark", "Benchmark", "clock-o", times)
+        buttons = ipywidgets.HBox([self.stop, self.check, self.benchmark])
+        buttons.add_class("kllm-buttons")
+        self.box = ipywidgets.VBox([self.progress, self.report, buttons])
+        self.box.add_class("kllm-panel")
+
+    def _button(self, name: str, description: str, icon: str, tooltip: str) -> Any:
+        import ipywidgets
+
+        button = ipywidgets.Button(description=description, icon=icon, tooltip=tooltip)
+        button.on_click(lambda _: self.act[name]())
+        return button
+
+    def close(self) -> None:
+        """Close the widgets, here and in the page."""
+        _close(self.box)
 
 
 class _Clock:
@@ -202,12 +232,6 @@ class _Clock:
             with self._lock:
                 if not ended.is_set() and self._report:
                     self._tick(self._report, time.monotonic() - self._since)
-
-
-def _button(description: str, icon: str, tooltip: str) -> Any:
-    import ipywidgets
-
-    return ipywidgets.Button(description=description, icon=icon, tooltip=tooltip)
 
 
 def _close(widget: Any) -> None:

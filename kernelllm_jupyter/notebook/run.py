@@ -73,8 +73,7 @@ def translate_in_notebook(
     profile = profile_for(request.model, target=request.target)
     profile.prompt(problem)  # A module that is refused gets a message and no panel.
     engine = get_engine(request.model, idle_s=request.idle_s, quantization=request.quantization)
-    run = _Run(shell, request, problem)
-    panels.add(run.view, *cells.asking())
+    run = _Run(shell, request, problem, panels)
     made = search(
         problem,
         engine,
@@ -108,8 +107,9 @@ def translate_in_notebook(
 class _Run:
     """What the notebook shows of one translation, kept up with its events."""
 
-    def __init__(self, shell: Any, request: Request, problem: Problem):
+    def __init__(self, shell: Any, request: Request, problem: Problem, panels: LivePanels):
         self._front = cells.front_end()
+        self._panels = panels
         # Opened with the first text: until then the cell of an earlier run stays as it is.
         self._cell: cells.GeneratedCell | None = None
         self._finished_cell = False
@@ -139,7 +139,7 @@ class _Run:
         return self._headed
 
     def _made_panel(self, problem: Problem) -> View:
-        cell, _ = cells.asking()
+        cell, run = cells.asking()
         if cell is None:
             # A notebook that a person looks at names its cells: this runs in nbclient, say.
             return StaticPanel()
@@ -147,10 +147,15 @@ class _Run:
         can_interrupt = self._front is not None
         try:
             panel = WidgetPanel(
-                recheck.check, recheck.benchmark, recheck.stop, interrupts=can_interrupt
+                recheck.check,
+                recheck.benchmark,
+                recheck.stop,
+                interrupts=can_interrupt,
+                widgets=self._panels.take(cell, run),
             )
         except ImportError:
             return StaticPanel()
+        self._panels.add(panel, cell, run)
         self._recheck = recheck
         return panel
 

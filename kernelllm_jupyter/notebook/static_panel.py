@@ -39,9 +39,6 @@ class StaticPanel:
     def settle(self, report: Report) -> None:
         self._display.update(_bundle(report), raw=True)
 
-    def retire(self) -> None:
-        return None
-
 
 def _bundle(report: Report) -> dict[str, str]:
     shown = progress_html(report, 0.0) + report_html(report)

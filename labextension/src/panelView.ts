@@ -11,6 +11,7 @@ import { Charts } from './charts';
 import { goToLine } from './jump';
 import { askedLine, refine } from './panelDetails';
 import { asPanelMark } from './protocol';
+import { forgetViews } from './widgetViews';
 
 const PANEL_MIME = 'application/vnd.kernelllm.panel+json';
 const WIDGET_MIME = 'application/vnd.jupyter.widget-view+json';
@@ -101,6 +102,9 @@ class PanelView extends Panel implements IRenderMime.IRenderer {
     sessionContext.connectionStatusChanged.disconnect(this.onConnection);
     sessionContext.statusChanged.disconnect(this.onStatus);
     sessionContext.kernelChanged.disconnect(this.onKernel);
+    if (this.live) {
+      forgetViews(this.live);
+    }
     super.dispose();
   }
 
@@ -159,7 +163,10 @@ class PanelView extends Panel implements IRenderMime.IRenderer {
 
   private dropLive(): void {
     this.observer.disconnect();
-    this.live?.dispose();
+    if (this.live) {
+      forgetViews(this.live);
+      this.live.dispose();
+    }
     this.live = null;
     this.choose();
   }

@@ -22,32 +22,35 @@ print(json.dumps([len(get_comm_manager().comms), len(widget._instances),
 
 
 class Panel:
+    """Stands in for a WidgetPanel: tells what became of it."""
+
     def __init__(self) -> None:
-        self.retired = 0
+        self.became = "alive"
 
     def retire(self) -> None:
-        self.retired += 1
+        self.became = "static"
+
+    def release(self) -> str:
+        self.became = "gone"
+        return "its widgets"
 
 
-def retired(panels: list[Panel]) -> list[int]:
-    return [panel.retired for panel in panels]
-
-
-def test_a_cell_that_runs_again_retires_its_panels_and_no_others() -> None:
+def test_a_cell_that_runs_again_takes_over_its_widgets_and_no_others() -> None:
     live, panels = LivePanels(), [Panel() for _ in range(4)]
-    live.add(panels[0], "a", "run 1")
-    live.add(panels[1], "a", "run 1")  # A loop in one run: both are on show.
-    live.add(panels[2], "b", "run 2")
-    assert retired(panels) == [0, 0, 0, 0]
-    live.add(panels[3], "a", "run 3")
-    assert retired(panels) == [1, 1, 0, 0]
+    for panel, cell, run in zip(panels, "aabc", (1, 1, 2, 3), strict=True):
+        # Two in one run are both on show, as a loop makes them.
+        assert live.take(cell, str(run)) is None
+        live.add(panel, cell, str(run))
+    assert live.take("a", "4") == "its widgets"
+    assert [panel.became for panel in panels] == ["gone", "static", "alive", "alive"]
+    assert live.take("a", "4") is None
 
 
-def test_without_cells_that_tell_themselves_apart_only_the_number_counts() -> None:
+def test_only_the_newest_stay_alive() -> None:
     live, panels = LivePanels(most=2), [Panel() for _ in range(4)]
     for at, panel in enumerate(panels):
-        live.add(panel, None, f"run {at}")
-    assert retired(panels) == [1, 1, 0, 0]
+        live.add(panel, f"cell {at}", f"run {at}")
+    assert [panel.became for panel in panels] == ["static", "static", "alive", "alive"]
 
 
 @pytest.fixture(scope="module")
