@@ -144,7 +144,7 @@ def test_a_checkpoint_without_weights_is_named(
 
 
 def button(ran: Ran, description: str) -> str:
-    """The comm of a button of the panel."""
+    """The comm of a button of the panel, which has one if it is the first of its cell."""
     found = [
         content["comm_id"]
         for content in ran.of_type("comm_open")
@@ -174,7 +174,7 @@ def settled(message: dict[str, Any]) -> bool:
 def test_check_acts_on_the_text_as_a_person_left_it(
     session: JupyterSession, small_module: str
 ) -> None:
-    ran = session.run(f"%%kernelllm\n{small_module}", metadata=MARKER)
+    ran = session.run(f"%%kernelllm\n{small_module}", metadata={**MARKER, "cellId": "cell-1"})
     code = ran.streamed[-1]["text"]
     for source, verdict in ((code.replace("2.5", "2.4"), "incorrect"), (code, "correct")):
         press(session, ran, "Check")
@@ -190,7 +190,7 @@ def test_check_acts_on_the_text_as_a_person_left_it(
 def test_check_falls_back_to_what_was_generated_where_the_cell_is_gone(
     session: JupyterSession, small_module: str
 ) -> None:
-    ran = session.run(f"%%kernelllm\n{small_module}", metadata=MARKER)
+    ran = session.run(f"%%kernelllm\n{small_module}", metadata={**MARKER, "cellId": "cell-2"})
     press(session, ran, "Check")
     shown = session.messages_until(settled)[-1]["content"]["data"]["text/html"]
     assert "kllm-verdict-correct" in shown
@@ -199,7 +199,7 @@ def test_check_falls_back_to_what_was_generated_where_the_cell_is_gone(
 def test_benchmark_without_a_gpu_explains_itself(
     session: JupyterSession, small_module: str
 ) -> None:
-    ran = session.run(f"%%kernelllm\n{small_module}", metadata=MARKER)
+    ran = session.run(f"%%kernelllm\n{small_module}", metadata={**MARKER, "cellId": "cell-3"})
     press(session, ran, "Benchmark")
     shown = session.messages_until(settled)[-1]["content"]["data"]["text/plain"]
     assert "GPU" in shown
