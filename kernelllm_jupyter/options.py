@@ -290,6 +290,8 @@ def request_from(
         idle_s=chosen.get("idle_s"),
         quantization=chosen.get("quantization") or "none",
     )
+    if request.sweep and not request.benchmark:
+        raise UsageError("--sweep is a benchmark over sizes: give --benchmark with it.")
     if request.timeout_s <= 0:
         raise UsageError("--timeout takes a number of seconds greater than 0.")
     if request.target != "auto" and not re.fullmatch(TARGET_PATTERN, request.target):

@@ -5,6 +5,7 @@ And what becomes of a worker's answer, of other processes on a GPU, and of a mak
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
@@ -20,6 +21,7 @@ from verify_candidates import ADD_RELU, ADD_RELU_RIGHT, HEAD, TRITON, model
 
 from kernelllm_jupyter.cli import main
 from kernelllm_jupyter.errors import UsageError
+from kernelllm_jupyter.options import request_from
 from kernelllm_jupyter.timing_report import timing_text
 from kernelllm_jupyter.timings import Contender, Interval, Timing, Work
 from kernelllm_jupyter.values import Finding, Problem, Verdict
@@ -118,6 +120,12 @@ def test_the_command_says_what_it_knows_and_that_nothing_was_measured(
     assert "On MI300X it takes" in capsys.readouterr().out
     assert main([*command[:-1], "no such GPU"]) == 2
     assert "H100 SXM" in capsys.readouterr().err
+
+
+def test_a_sweep_is_asked_for_with_a_benchmark() -> None:
+    assert request_from(argparse.Namespace(sweep=True, benchmark=True)).sweep
+    with pytest.raises(UsageError, match="--benchmark"):
+        request_from(argparse.Namespace(sweep=True))
 
 
 # --- a worker's answer ---------------------------------------------------------------------------
