@@ -51,7 +51,7 @@ def timed(code: str, problem: Problem = PROBLEM, **options: Any) -> Timing:
         chosen_worker("cpu", None),
         problem,
         code,
-        BenchmarkOptions(timeout_s=60, **options),
+        BenchmarkOptions(timeout_s=300, **options),
         Timing("not measured"),
         budget_s=0.2,
     )
