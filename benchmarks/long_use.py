@@ -5,6 +5,9 @@ translated by turns until N translations were made. Prints one JSON object: memo
 kernel, the model's process, the processes that check and the page (its heap after a garbage
 collection), in the first half and at the end, and how many widgets, comms, threads and files the
 Jupyter kernel had. What is flat grows by less than 10 % from the one to the other.
+
+JupyterLab's toolbar of the active cell is off unless ``--toolbar`` is given: it leaves its buttons
+behind in the page each time another cell becomes the active one, with or without this extension.
 """
 
 from __future__ import annotations
@@ -65,13 +68,17 @@ def main() -> None:
     parser.add_argument("--cells", type=int, default=10, help="cells that are translated by turns")
     parser.add_argument("--samples", type=int, default=10, help="how often it is measured")
     parser.add_argument("--no-check", action="store_true", help="leave the checks out")
+    parser.add_argument("--toolbar", action="store_true", help="with the active cell's toolbar")
     options = parser.parse_args()
     place = Path(tempfile.mkdtemp(prefix="kllm-long-"))
     os.environ["XDG_RUNTIME_DIR"] = str(place)
     os.environ["KERNELLLM_DATA"] = str(place / "data")
     servers = serve("lab", place)
     try:
-        samples = measure(next(servers), options)
+        server = next(servers)
+        if not options.toolbar:
+            leave_out(place, "@jupyterlab/cell-toolbar-extension")
+        samples = measure(server, options)
     finally:
         servers.close()
         from kernelllm_jupyter.engines.local import stop_all
@@ -79,6 +86,14 @@ def main() -> None:
         stop_all()
         shutil.rmtree(place, ignore_errors=True)
     print(json.dumps(summary(samples, options), indent=1))
+
+
+def leave_out(place: Path, extension: str) -> None:
+    """Disable an extension of JupyterLab's; read anew with each page."""
+    file = place / "config" / "labconfig" / "page_config.json"
+    configuration = json.loads(file.read_text())
+    configuration["disabledExtensions"][extension] = True
+    file.write_text(json.dumps(configuration))
 
 
 def measure(server: Server, options: argparse.Namespace) -> list[dict[str, Any]]:
