@@ -1,10 +1,15 @@
-"""Collects the operations of a forward pass and gives them as a :class:`~.graph.Graph`."""
+"""Collects operations that one Triton kernel can do together, and gives them as a graph.
+
+A builder holds a *region*: values over one shape with at most one axis of reduction, or the tile
+of one product or convolution with what follows it element for element.
+"""
 
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from kernelllm_jupyter.starter.domain import (
@@ -19,98 +24,163 @@ from kernelllm_jupyter.starter.graph import (
     Graph,
     HostNumber,
     Layout,
+    Operand,
     Step,
     Stored,
     Weight,
 )
+from kernelllm_jupyter.starter.schedule import ROWS, Pending, expanded, passes
 from kernelllm_jupyter.starter.vocabulary import BOOLEAN
 
-__all__ = ["Axis", "Builder"]
+__all__ = ["Axis", "Builder", "broadcast"]
 
-_LOADS = frozenset({"load", "first", "second"})
-_ROWS = frozenset(
-    {"sum", "mean", "max", "min", "logsumexp", "norm1", "norm2", "var0", "var1", "std0", "std1"}
-    | {"softmax", "log_softmax", "normalize", "layer_norm", "rms_norm", "cumsum"}
-)
+Shape = tuple["int | None", ...]
+_LOADS = frozenset({"load", "row"})
 
 
 @dataclass(frozen=True)
 class Axis:
-    """Where a graph reduces. ``first`` counts from the front where the rank is known.
+    """Where a region reduces: ``count`` dimensions from ``first`` on (None: not known).
 
-    ``count`` is the number of trailing dimensions that are taken together.
+    ``size``, ``stride``, ``dropped`` and ``kept`` are expressions of ``forward`` with ``{x}`` for
+    the tensor: the length of a row, the distance of its elements, and the shape of the result.
     """
 
     kind: Layout
     first: int | None
-    text: str
-    count: int = 1
+    count: int
+    size: str
+    dropped: str
+    kept: str
+    stride: str = "1"
 
 
 @dataclass
-class _Pending:
-    target: Tensor
-    operation: str
-    operands: list[Any]
-
-
 class Builder:
-    """The graph under construction; ``rank`` and ``shape`` are of the broadcast inputs."""
+    """The region under construction; ``shape`` is that of its values, as far as it is known."""
 
-    def __init__(self, inputs: Sequence[TensorInput], shape: tuple[int | None, ...] | None):
-        self.inputs = list(inputs)
-        self.shape = shape
-        self.axis: Axis | None = None
-        #: What the source calls a number that it computes, by the number's text.
-        self.number_names: dict[str, str] = {}
-        #: ``sum`` or ``mean`` where the rows' numbers are added up at the end.
-        self.over_rows: str | None = None
-        #: Whether inputs are read as two halves of their last dimension.
-        self.is_halved = False
-        self._inner: dict[int, Tensor] = {}
-        self._pending: list[_Pending] = []
-        self._loaded: dict[str, Tensor] = {}
-        self._weights: dict[str, WeightRef] = {}
+    shape: Shape | None = ()
+    axis: Axis | None = None
+    #: The layout where a product, convolution or window began the region.
+    fixed: Layout | None = None
+    #: Expressions of ``forward`` that go with ``fixed``.
+    texts: dict[str, str] = field(default_factory=dict)
+    #: What the source calls a number that it computes, by the number's text.
+    number_names: dict[str, str] = field(default_factory=dict)
+    #: ``sum`` or ``mean`` where the rows' numbers are added up at the end.
+    over_rows: str | None = None
+    merged: Builder | None = None
+    heads: list[Any] = field(default_factory=list)
+    _inner: dict[int, Tensor] = field(default_factory=dict)
+    _pending: list[Pending] = field(default_factory=list)
+    _loaded: dict[str, Tensor] = field(default_factory=dict)
 
     @property
     def rank(self) -> int | None:
         return None if self.shape is None else len(self.shape)
 
+    # -- attempts ---------------------------------------------------------------------------------
+
+    def mark(self) -> tuple[Any, ...]:
+        """The state, for :meth:`restore`."""
+        return (
+            self.shape,
+            self.axis,
+            self.over_rows,
+            dict(self._inner),
+            list(self._pending),
+            dict(self._loaded),
+        )
+
+    def restore(self, mark: tuple[Any, ...]) -> None:
+        self.shape, self.axis, self.over_rows = mark[:3]
+        self._inner, self._pending, self._loaded = mark[3:]
+
+    def absorb(self, other: Builder) -> bool:
+        """Take another region's operations in, where both can be done together."""
+        if other.fixed is not None or self._inner or other._inner:
+            return False
+        same_axis = self.axis == other.axis
+        if not same_axis and other.axis is not None:
+            return False
+        joined = broadcast([self.shape, other.shape])
+        if joined != self.shape and (self.axis is not None or self.fixed is not None):
+            return False
+        if other.axis is not None and joined != other.shape:
+            return False
+        self.shape = joined
+        again = {}
+        for pending in other._pending:
+            leaf = pending.operands[0] if pending.operation == "load" else None
+            if leaf is not None and leaf.text in self._loaded:
+                again[id(pending.target)] = self._loaded[leaf.text]
+            elif leaf is not None:
+                self._loaded[leaf.text] = pending.target
+                pending.target.extent = "scalar" if self._is_single(leaf) else "full"
+        for pending in other._pending:
+            if id(pending.target) in again:
+                pending.operation, pending.operands = "alias", [again[id(pending.target)]]
+            pending.target.region = self
+            self._pending.append(pending)
+        self.number_names |= other.number_names
+        other.merged = self
+        return True
+
     # -- operands ---------------------------------------------------------------------------------
 
     def tensor(self, value: Any, node: ast.AST | None = None) -> Tensor:
-        """``value`` as a value of the graph, loading an input or weight on first use."""
+        """``value`` as a value of the region, loading an input or weight on first use."""
         if isinstance(value, Tensor):
             return value
-        if isinstance(value, TensorInput):
-            return self._load(f"in:{value.name}", value)
-        if isinstance(value, WeightRef):
-            text = ast.unparse(value.node)
-            return self._load(f"w:{text}", self._weights.setdefault(text, value))
+        if isinstance(value, (TensorInput, WeightRef)):
+            if value.text not in self._loaded:
+                self._join(value, node)
+                extent = "scalar" if self._is_single(value) and self.shape != () else "full"
+                target = Tensor(cast(Any, extent), region=self)
+                target.name = (
+                    value.name if isinstance(value, TensorInput) else last_name(value.node)
+                )
+                self._loaded[value.text] = target
+                self._pending.append(Pending(target, "load", [value]))
+            return self._loaded[value.text]
         raise Refused(f"{_describe(value)} where a tensor is expected", node)
 
-    def _load(self, key: str, value: TensorInput | WeightRef) -> Tensor:
-        if key not in self._loaded:
-            single = isinstance(value, WeightRef) and _is_single(value)
-            target = Tensor("scalar" if single else "full")
-            target.name = value.name if isinstance(value, TensorInput) else _last(value.node)
-            self._loaded[key] = target
-            self._pending.append(_Pending(target, "load", [value]))
-        return self._loaded[key]
+    def per_row(self, value: TensorInput | WeightRef) -> Tensor:
+        """A tensor of one number per row, such as the classes of a loss."""
+        target = Tensor("drop", region=self, name=getattr(value, "name", None))
+        self._pending.append(Pending(target, "row", [value]))
+        return target
 
-    def halves(self, value: TensorInput, node: ast.AST | None) -> tuple[Tensor, Tensor]:
-        """The two halves of the last dimension of the only input."""
-        if len(self.inputs) > 1 or not isinstance(value, TensorInput):
-            raise Refused("halves of anything but the only input", node)
-        self.is_halved = True
-        found = []
-        for half in ("first", "second"):
-            key = f"{half}:{value.name}"
-            if key not in self._loaded:
-                self._loaded[key] = Tensor("full")
-                self._pending.append(_Pending(self._loaded[key], half, [value]))
-            found.append(self._loaded[key])
-        return found[0], found[1]
+    def _join(self, value: TensorInput | WeightRef, node: ast.AST | None) -> None:
+        shape = value.spec.shape
+        if isinstance(value, WeightRef) and shape is None:
+            return
+        joined = broadcast([self.shape, shape])
+        if self.fixed is not None and not self._fits(shape):
+            raise Refused("a tensor of another shape beside a product", node)
+        if joined == self.shape:
+            return
+        if self.fixed is not None or self.axis is not None:
+            raise Refused("a tensor of another shape beside a reduction", node)
+        self.shape = joined
+
+    def _fits(self, shape: Shape | None) -> bool:
+        """Whether a tensor of ``shape`` can be read beside a product without being expanded."""
+        if shape is None or self.shape is None:
+            return False
+        return shape == self.shape or sum(size != 1 for size in shape) <= 1
+
+    @staticmethod
+    def _is_single(leaf: TensorInput | WeightRef) -> bool:
+        shape = leaf.spec.shape
+        return shape is not None and all(size == 1 for size in shape)
+
+    def begin(self, layout: Layout, operation: str, operands: list[Any], shape: Shape) -> Tensor:
+        """Start the region with a product, convolution or window of ``operands``."""
+        self.fixed, self.shape, self.heads = layout, shape, list(operands)
+        target = Tensor("full", region=self)
+        self._pending.append(Pending(target, operation, list(operands)))
+        return target
 
     def total_of_rows(self, operation: str, value: Tensor) -> Tensor:
         """The sum or mean of one number per row, which comes last."""
@@ -163,14 +233,14 @@ class Builder:
                 self._as_float(value) if index >= keep and operation != "float" else value
                 for index, value in enumerate(ready)
             ]
-        target = Tensor(cast(Any, joined), is_boolean=operation in BOOLEAN)
-        self._pending.append(_Pending(target, operation, ready))
+        target = Tensor(cast(Any, joined), is_boolean=operation in BOOLEAN, region=self)
+        self._pending.append(Pending(target, operation, ready))
         return target
 
     def alias(self, tensor: Tensor, extent: str) -> Tensor:
         """The same numbers with the reduced dimension dropped or restored."""
-        target = Tensor(cast(Any, extent), tensor.is_boolean)
-        self._pending.append(_Pending(target, "alias", [tensor]))
+        target = Tensor(cast(Any, extent), tensor.is_boolean, region=self)
+        self._pending.append(Pending(target, "alias", [tensor]))
         return target
 
     def _as_float(self, value: Any) -> Any:
@@ -178,134 +248,234 @@ class Builder:
             return self.emit("float", [value])
         return value
 
+    # -- shapes -----------------------------------------------------------------------------------
+
+    def shape_of(self, tensor: Tensor) -> Shape | None:
+        """The shape that ``tensor`` has in PyTorch."""
+        if tensor.extent in ("total", "rowtotal"):
+            return ()
+        if tensor.extent == "scalar":
+            return () if self.shape == () else None
+        axis, shape = self.axis, self.shape
+        if tensor.extent == "full" or shape is None or axis is None or axis.first is None:
+            return shape if tensor.extent == "full" else None
+        if axis.kind == "channel":
+            kept: Shape = tuple(s if i == 1 else 1 for i, s in enumerate(shape))
+            return kept if tensor.extent == "keep" else shape[1:2]
+        end = axis.first + axis.count
+        middle = (1,) * axis.count if tensor.extent == "keep" else ()
+        return shape[: axis.first] + middle + shape[end:]
+
+    def reduces(self, tensor: Tensor) -> bool:
+        """Whether something is reduced on the way to ``tensor``."""
+        return any(pending.operation in ROWS for pending in self._needed(tensor))
+
+    def is_index(self, tensor: Tensor) -> bool:
+        """Whether ``tensor`` is the place of a maximum or minimum."""
+        return any(
+            pending.target is tensor and pending.operation in ("argmax", "argmin")
+            for pending in self._pending
+        )
+
     # -- the finished graph -----------------------------------------------------------------------
 
     def is_plain_total(self, result: Tensor) -> bool:
         """Whether the only reduction is a last sum or mean of everything (as in a loss)."""
         needed = self._needed(result)
-        rows = [pending for pending in needed if pending.operation in _ROWS]
+        rows = [pending for pending in needed if pending.operation in ROWS]
         return (
             len(rows) == 1
             and rows[0].target is result
             and result.extent == "total"
-            and rows[0].operation in ("sum", "mean")
+            and rows[0].operation in ("sum", "mean", "max", "min")
         )
 
-    def finish(self, result: Tensor, stored: Stored, layout: Layout) -> Graph:
-        """The steps that ``result`` needs: loads first, in the order of the arguments."""
+    def finish(self, result: Tensor, stored: Stored, layout: Layout) -> tuple[Graph, list[Any]]:
+        """The graph of what ``result`` needs, and its operands in the order of the placeholders."""
         if result.is_boolean:
-            raise Refused("a result of true and false")
+            result = self.emit("float", [result])
         result = self._resolve(result)
         needed = self._needed(result)
-        if self.is_plain_total(result):
+        if layout in ("flat", "rows") and self.is_plain_total(result):
             layout, stored = "total", cast(Stored, needed.pop().operation)
-        loads = [pending for pending in needed if pending.operation in _LOADS]
-        others = [pending for pending in needed if pending.operation not in _LOADS]
-        if self.is_halved and (len(self._weights) or any(p.operation == "load" for p in loads)):
-            raise Refused("halves of an input beside other tensors")
-        if not others and layout != "total":
+        if layout.startswith("long_"):
+            needed = expanded(needed, result)
+        leaves = self._leaves(needed)
+        order = _Order(self, leaves, layout)
+        loads = [p for p in needed if p.operation in _LOADS]
+        others = [p for p in needed if p.operation not in _LOADS]
+        if not others and layout not in ("total",):
             raise Refused("a forward that computes nothing")
-        inputs = [item for item in self.inputs if any(item is load.operands[0] for load in loads)]
-        refs = [ref for ref in self._weights.values() if any(ref is x.operands[0] for x in loads)]
-        if not inputs:
-            raise Refused("a result that depends on no input")
-        loads.sort(key=lambda load: (inputs + refs).index(load.operands[0]))
-        weights = [self._weight(ref, layout) for ref in refs]
-        numbering = _Numbering(inputs, refs, weights, self.number_names)
-        order = loads + others
-        index = {id(pending.target): f"$v{i}" for i, pending in enumerate(order)}
-        steps = [numbering.step(pending, index) for pending in order]
-        axis = self.axis
+        loads.sort(key=lambda load: order.place(load.operands[0]))
+        lined = passes(loads + others, result, stored) if layout.startswith("long_") else []
+        lined = lined or (loads + others)
+        numbering = _Numbering(order, self.number_names)
+        steps, names = numbering.steps(lined)
         graph = Graph(
             layout=layout,
             stored=stored,
             steps=tuple(steps),
-            inputs=tuple(item.name for item in inputs),
-            weights=tuple(weights),
+            inputs=tuple(Operand(leaf.text, _name(leaf)) for leaf in order.inputs),
+            weights=tuple(order.weights),
             numbers=tuple(numbering.numbers.values()),
             constants=tuple(numbering.constants),
-            dim=axis.text if axis else "-1",
-            dims_kept=axis.count if axis else 1,
-            names=tuple(pending.target.name for pending in order),
+            names=tuple(names),
         )
         _within_limits(graph)
-        return graph
+        return graph, [*order.inputs, *order.smaller]
+
+    def _leaves(self, needed: list[Pending]) -> list[Any]:
+        found: list[Any] = [*self.heads] if self.fixed is not None else []
+        for pending in needed:
+            if pending.operation in _LOADS and pending.operands[0] not in found:
+                found.append(pending.operands[0])
+        if not found:
+            raise Refused("a result that depends on no input")
+        return found
 
     def _resolve(self, result: Tensor) -> Tensor:
         """Take the aliases out: the steps use what they stand for."""
         meant: dict[int, Tensor] = {}
-        kept = []
         for pending in self._pending:
             pending.operands = [meant.get(id(value), value) for value in pending.operands]
             if pending.operation == "alias":
                 meant[id(pending.target)] = pending.operands[0]
-            else:
-                kept.append(pending)
-        self._pending = kept
         return meant.get(id(result), result)
 
-    def _needed(self, result: Tensor) -> list[_Pending]:
+    def _needed(self, result: Tensor) -> list[Pending]:
         wanted = {id(result)}
-        needed: list[_Pending] = []
+        needed: list[Pending] = []
         for pending in reversed(self._pending):
             if id(pending.target) in wanted:
-                needed.append(pending)
                 wanted |= {id(value) for value in pending.operands if isinstance(value, Tensor)}
+                if pending.operation != "alias":
+                    needed.append(pending)
         return needed[::-1]
 
-    def _weight(self, ref: WeightRef, layout: Layout) -> Weight:
-        text = ast.unparse(ref.node)
-        shape = ref.spec.shape
-        if _is_single(ref):
-            return Weight(text, _last(ref.node), "one")
-        axis = self.axis
-        columns = len(shape) if shape is not None else None
-        if layout in ("flat", "total", "last") and columns == 1:
-            return Weight(text, _last(ref.node), "vec")
-        if layout == "tail" and axis is not None and columns == axis.count:
-            return Weight(text, _last(ref.node), "vec")
-        return Weight(text, _last(ref.node), "full")
+
+class _Order:
+    """Which operands are read element for element, and how the smaller ones are."""
+
+    def __init__(self, builder: Builder, leaves: list[Any], layout: Layout):
+        shape, heads = builder.shape, builder.heads if builder.fixed is not None else []
+        self.shape = shape
+        rest = [leaf for leaf in leaves if all(leaf is not head for head in heads)]
+        whole = [leaf for leaf in rest if shape is not None and leaf.spec.shape == shape]
+        if not whole and not heads:
+            whole = [leaf for leaf in rest if isinstance(leaf, TensorInput)] or rest
+            single = [leaf for leaf in whole if not Builder._is_single(leaf)]
+            whole = single or whole
+        elif shape is None and not heads:
+            whole = [leaf for leaf in rest if isinstance(leaf, TensorInput)]
+        rows = [p.operands[0] for p in builder._pending if p.operation == "row"]
+        whole = [leaf for leaf in whole if all(leaf is not row for row in rows)]
+        whole.sort(key=lambda leaf: (not isinstance(leaf, TensorInput), _is_exact(leaf)))
+        self.inputs = [*heads, *whole]
+        if not self.inputs:
+            raise Refused("a result that depends on no input")
+        self.smaller = [leaf for leaf in rest if all(leaf is not x for x in self.inputs)]
+        base = "$out" if heads else self.inputs[0].text
+        self.weights = [
+            self._weight(leaf, base, any(leaf is row for row in rows)) for leaf in self.smaller
+        ]
+
+    def place(self, leaf: Any) -> int:
+        everything = [*self.inputs, *self.smaller]
+        return next(index for index, known in enumerate(everything) if known is leaf)
+
+    def load(self, leaf: Any) -> tuple[str, str]:
+        """The operation that loads ``leaf`` and its placeholder."""
+        place = self.place(leaf)
+        if place < len(self.inputs):
+            return "load", f"$in{place}"
+        weight = self.weights[place - len(self.inputs)]
+        return (
+            "load" if weight.load == "full" else weight.load,
+            f"$w{place - len(self.inputs)}",
+        )
+
+    def _weight(self, leaf: Any, base: str, is_row: bool) -> Weight:
+        shape, whole = leaf.spec.shape, self.shape
+        text, name = leaf.text, _name(leaf)
+        if is_row:
+            return Weight(text, name, "row")
+        if shape is not None and all(size == 1 for size in shape):
+            return Weight(text, name, "one")
+        if shape is not None and len(shape) == 1 and whole is None:
+            return Weight(text, name, "vec", f"{base}.shape[-1]")
+        if shape is not None and whole is not None and len(shape) <= len(whole):
+            wide = [place for place in range(-len(shape), 0) if shape[place] != 1]
+            suffix = shape[wide[0] :]
+            if suffix == whole[wide[0] :] and None not in suffix:
+                behind = "-1]" if wide[0] == -1 else f"{wide[0]}:].numel()"
+                return Weight(text, name, "vec", f"{base}.shape[{behind}")
+            if len(wide) == 1 and shape[wide[0]] == whole[wide[0]]:
+                behind = f"{base}.shape[{wide[0] + 1}:].numel()"
+                return Weight(text, name, "chan", behind)
+        return Weight(text, name, "full")
 
 
 class _Numbering:
-    """Gives numbers their placeholders, in the order in which the steps use them."""
+    """Gives values and numbers their placeholders, in the order in which the steps use them."""
 
-    def __init__(
-        self,
-        inputs: list[TensorInput],
-        refs: list[WeightRef],
-        weights: list[Weight],
-        names: dict[str, str],
-    ) -> None:
-        self._inputs, self._refs, self._weights, self._names = inputs, refs, weights, names
+    def __init__(self, order: _Order, names: dict[str, str]) -> None:
+        self._order, self._names = order, names
         self.numbers: dict[str, HostNumber] = {}
         self.constants: list[float] = []
 
-    def step(self, pending: _Pending, index: dict[int, str]) -> Step:
+    def steps(self, lined: list[Pending]) -> tuple[list[Step], list[str | None]]:
+        index: dict[int, str] = {}
+        steps, names = [], []
+        for place, pending in enumerate(lined):
+            steps.append(self._step(pending, index))
+            names.append(pending.target.name)
+            index[id(pending.target)] = f"$v{place}"
+        return steps, names
+
+    def _step(self, pending: Pending, index: dict[int, str]) -> Step:
         if pending.operation in _LOADS:
-            value = pending.operands[0]
-            if isinstance(value, TensorInput):
-                return Step(pending.operation, (f"$in{self._inputs.index(value)}",))
-            place = next(i for i, ref in enumerate(self._refs) if ref is value)
-            weight = self._weights[place]
-            kind = "load" if weight.load == "full" else weight.load
-            return Step(kind, (f"$w{place}",))
+            operation, placeholder = self._order.load(pending.operands[0])
+            return Step(operation, (placeholder,))
         operands = tuple(self._placeholder(value, index) for value in pending.operands)
         return Step(pending.operation, operands)
 
     def _placeholder(self, value: Any, index: dict[int, str]) -> str:
         if isinstance(value, Tensor):
             return index[id(value)]
+        if isinstance(value, (TensorInput, WeightRef)):
+            return self._order.load(value)[1]
         if isinstance(value, Number):
             assert value.node is not None
             text = ast.unparse(value.node)
             if text not in self.numbers:
                 known = isinstance(value.value, float)
-                name = self._names.get(text) or _last(value.node)
+                name = self._names.get(text) or last_name(value.node)
                 self.numbers[text] = HostNumber(text, name, known)
             return f"$p{list(self.numbers).index(text)}"
         self.constants.append(value)
         return f"$c{len(self.constants) - 1}"
+
+
+def broadcast(shapes: Sequence[Shape | None]) -> Shape | None:
+    """The shape that tensors have together, as far as it is known."""
+    known = [shape for shape in shapes if shape is not None]
+    if len(known) < len(shapes):
+        return None
+    rank = max((len(shape) for shape in known), default=0)
+    sizes: list[int | None] = []
+    for place in range(-rank, 0):
+        here = [shape[place] for shape in known if -place <= len(shape)]
+        wide = [size for size in here if size != 1]
+        if len({size for size in wide if size is not None}) > 1:
+            raise Refused(f"tensors of shapes {' and '.join(map(str, known))} together")
+        sizes.append(wide[0] if wide else 1)
+    return tuple(sizes)
+
+
+def numel(shape: Shape | None) -> int | None:
+    if shape is None or any(size is None for size in shape):
+        return None
+    return math.prod(cast(tuple[int, ...], shape))
 
 
 def _within_limits(graph: Graph) -> None:
@@ -333,20 +503,24 @@ def _join(extents: Sequence[str], node: ast.AST | None) -> str:
     return "full"
 
 
-def _is_single(ref: WeightRef) -> bool:
-    shape = ref.spec.shape
-    return shape is not None and all(size == 1 for size in shape)
+def _is_exact(leaf: Any) -> bool:
+    """Whether the elements are no floating-point numbers."""
+    return str(leaf.spec.dtype).startswith(("int", "bool"))
 
 
-def _last(node: ast.expr) -> str:
+def _name(leaf: Any) -> str:
+    return leaf.name if isinstance(leaf, TensorInput) else last_name(leaf.node)
+
+
+def last_name(node: ast.expr) -> str:
     if isinstance(node, ast.Attribute):
         return node.attr
     if isinstance(node, ast.Name):
         return node.id
     if isinstance(node, ast.Subscript):
-        return _last(node.value)
+        return last_name(node.value)
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-        return "scalar" if isinstance(node.func.value, ast.Name) else _last(node.func.value)
+        return "scalar" if isinstance(node.func.value, ast.Name) else last_name(node.func.value)
     return "scalar"
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from kernelllm_jupyter.starter.domain import (
     Bound,
     ClassRef,
+    Diagonal,
     Dotted,
     Function,
     Instance,
@@ -21,11 +22,15 @@ from kernelllm_jupyter.starter.domain import (
     Spec,
     Super,
     Tensor,
+    TensorInput,
     Unknown,
     WeightRef,
 )
 from kernelllm_jupyter.starter.elementwise import bind, number
 from kernelllm_jupyter.starter.evaluate import describe_callee, is_tensor, plain
+from kernelllm_jupyter.starter.layers import Layers, parameters
+from kernelllm_jupyter.starter.lowering import covers
+from kernelllm_jupyter.starter.views import VIEWS
 from kernelllm_jupyter.starter.vocabulary import LAYERS, NUMERIC, UNCHANGED
 
 if TYPE_CHECKING:
@@ -55,6 +60,7 @@ class Calls:
 
     def __init__(self, tracer: Tracer):
         self.tracer = tracer
+        self.layers = Layers(self)
 
     def __call__(
         self, callee: Any, args: list[Any], keywords: dict[str, Any], node: ast.Call
@@ -106,44 +112,22 @@ class Calls:
             if p == 0:
                 return args[0]
             raise Refused(f"nn.{kind} (random while training)", layer.line)
-        lowering = self.tracer.lowering(node)
+        apply = self.tracer.apply
         if kind in LAYERS:
             name, _, signature = LAYERS[kind].partition(" ")
-            keywords = dict(zip(_labels(signature), self._settings(layer, signature), strict=True))
+            keywords = dict(zip(_labels(signature), self.settings(layer, signature), strict=True))
             in_place = plain(keywords.get("inplace", False)) is True
             for ignored in ("inplace", "size_average", "reduce"):
                 keywords.pop(ignored, None)
             if keywords.get("dim", 0) is None:
                 del keywords["dim"]
-            result = lowering.call(name, args, keywords, node)
+            result = apply("call", [name, args, keywords], node)
             if in_place:
                 self.tracer.change(args[0], result)
             return result
-        if kind in ("LayerNorm", "RMSNorm"):
-            sizes, eps = self._settings(layer, "normalized_shape eps=None elementwise_affine bias")[
-                :2
-            ]
-            if eps is None:
-                eps = 1e-5 if kind == "LayerNorm" else 1.1920928955078125e-07
-            weights = self.tracer.layer_weights(layer)
-            pair = (weights.get("weight"), weights.get("bias"))
-            operation = "layer_norm" if kind == "LayerNorm" else "rms_norm"
-            return lowering.layer_norm(operation, args[0], plain(sizes), pair, eps, node)
-        if kind == "PReLU":
-            weight = self.tracer.layer_weights(layer)["weight"]
-            return lowering.call("prelu", [args[0], weight], {}, node)
-        if kind.startswith("InstanceNorm") and self._is_plain_norm(layer):
-            names = "num_features eps=1e-5 momentum affine track_running_stats"
-            eps = self._settings(layer, names)[1]
-            dims = tuple(range(-int(kind[-2]), 0))
-            return lowering.row("layer_norm", [args[0], eps], dims, node)
-        raise Refused(f"nn.{kind}", layer.line)
+        return self.layers(layer, args, node)
 
-    def _is_plain_norm(self, layer: Layer) -> bool:
-        names = ("affine", "track_running_stats")
-        return len(layer.args) < 4 and not any(plain(layer.keywords.get(k)) for k in names)
-
-    def _settings(self, layer: Layer, signature: str) -> list[Any]:
+    def settings(self, layer: Layer, signature: str) -> list[Any]:
         """The layer's arguments; what only its constructor knows is read from the layer."""
         names = " ".join(p if "=" in p else f"{p}=None" for p in signature.split())
         values = bind(names, layer.args, layer.keywords, f"nn.{layer.kind}", layer.line)
@@ -169,7 +153,9 @@ class Calls:
             return dict(args[0]) if args else {}
         if head in ("math", "numpy"):
             return self._numeric(head, last, args, node)
-        if any(is_tensor(value) for value in [*args, *keywords.values()]):
+        if head == "torch" and last == "diag" and args and is_tensor(args[0]):
+            return Diagonal(args[0])
+        if any(is_tensor(v) for v in _items([*args, *keywords.values()])):
             return self._function(head, last, args, keywords, node)
         if head == "torch" and last in _MAKERS:
             return self._made(last, args, keywords, node)
@@ -184,16 +170,17 @@ class Calls:
     def _function(
         self, head: str, last: str, args: list[Any], keywords: dict[str, Any], node: ast.Call
     ) -> Any:
-        lowering = self.tracer.lowering(node)
         if head == "torch.linalg" and last in ("norm", "vector_norm"):
-            return lowering.vector_norm(args, keywords, node)
+            return self.tracer.apply("vector_norm", [args, keywords], node)
         if last in ("dropout", "alpha_dropout") and plain(keywords.get("training", True)) is False:
             return args[0]
         plain_name = last[:-1] if last.endswith("_") else last
         plain_name = f"special.{last}" if head == "torch.special" else plain_name
-        if head not in _FUNCTION_MODULES or not lowering.covers(plain_name):
+        if last in VIEWS and head == "torch":
+            return self.tracer.views(args[0], last, args[1:], keywords, node)
+        if head not in _FUNCTION_MODULES or not covers(plain_name):
             raise Refused(f"{head}.{last}", node)
-        result = lowering.call(plain_name, args, keywords, node)
+        result = self.tracer.apply("call", [plain_name, args, keywords], node)
         if last.endswith("_") or plain(keywords.get("inplace", False)) is True:
             self.tracer.change(args[0], result)
         return result
@@ -297,18 +284,15 @@ class Calls:
     def _method(
         self, owner: Any, name: str, args: list[Any], keywords: dict[str, Any], node: ast.Call
     ) -> Any:
-        lowering = self.tracer.lowering(node)
         plain_name = name[:-1] if name.endswith("_") else name
         if name == "clone":
-            return lowering.copy(owner, node)
+            return self.tracer.apply("copy", [owner], node)
         if name in UNCHANGED or plain_name in ("cuda", "cpu"):
             return owner
-        if name in ("float", "to", "type_as", "type"):
+        if name in ("float", "to", "type_as", "type", "bool", "int", "long"):
             return self._converted(owner, name, [*args, *keywords.values()], node)
         if name == "numel":
             return Number(node, None, known=False)
-        if isinstance(owner, WeightRef) and name in ("view", "reshape", "unsqueeze", "squeeze"):
-            return WeightRef(node, Spec(None))
         if name == "size":
             shape = self.tracer.shape_of(owner, node)
             if not args:
@@ -316,15 +300,13 @@ class Calls:
             return self.tracer.evaluate._size(shape, plain(args[0]), node)
         if name in ("dim", "ndimension"):
             return self.tracer.rank_of(owner, node)
-        if name in ("expand_as", "expand"):
-            return lowering.expanded(owner, node)
-        if name in ("unsqueeze", "squeeze"):
-            return self._squeezed(owner, name, args or list(keywords.values()), node)
+        if name in VIEWS:
+            return self.tracer.views(owner, name, args, keywords, node)
         if plain_name == "where":
-            return lowering.call("where", [args[0], owner, *args[1:]], keywords, node)
-        if not lowering.covers(plain_name):
+            return self.tracer.apply("call", ["where", [args[0], owner, *args[1:]], keywords], node)
+        if not covers(plain_name):
             raise Refused(f"the method {name}()", node)
-        result = lowering.call(plain_name, [owner, *args], keywords, node)
+        result = self.tracer.apply("call", [plain_name, [owner, *args], keywords], node)
         if name != plain_name:
             self.tracer.change(owner, result)
         return result
@@ -337,23 +319,19 @@ class Calls:
                 raise Refused(f"a conversion to {kind}", node)
             if isinstance(target, Dotted) and "int" in (kind or ""):
                 raise Refused(f"a conversion to {kind}", node)
-        tensor = self.tracer.lowering(node).builder.tensor(owner, node)
-        if tensor.is_boolean:
-            return self.tracer.lowering(node).emit("float", [tensor], node)
+        if isinstance(owner, Tensor) and owner.is_boolean:
+            return self.tracer.apply("emit_all", ["float", [owner]], node)
+        if isinstance(owner, TensorInput) and owner.spec.dtype == "bool":
+            return self.tracer.apply("copy", [owner], node)
         return owner
 
-    def _squeezed(self, owner: Any, name: str, args: list[Any], node: ast.Call) -> Any:
-        """Dropping or restoring the reduced dimension; the numbers stay."""
-        builder = self.tracer.lowering(node).builder
-        tensor, axis = builder.tensor(owner, node), builder.axis
-        wanted = ("drop", "keep") if name == "unsqueeze" else ("keep", "drop")
-        dim = number(args[0]) if args else None
-        rank = builder.rank
-        if axis is not None and axis.count == 1 and tensor.extent == wanted[0] and dim is not None:
-            first = dim + rank if dim < 0 and rank is not None else dim
-            if first == axis.first or (dim == -1 and axis.kind == "last"):
-                return builder.alias(tensor, wanted[1])
-        raise Refused(f"{name}()", node)
+
+def _items(values: list[Any]) -> list[Any]:
+    """``values`` with the items of those that are lists or tuples."""
+    found: list[Any] = []
+    for value in values:
+        found += _items(list(value)) if isinstance(value, (list, tuple)) else [value]
+    return found
 
 
 def _labels(signature: str) -> list[str]:
@@ -398,6 +376,9 @@ def weights_of(layer: Layer) -> dict[str, WeightRef]:
     if layer.kind == "PReLU":
         count = bind("num_parameters=1 init=0.25", layer.args, layer.keywords, "PReLU", layer.line)
         return {"weight": WeightRef(node_of["weight"], Spec((_size(count[0]),)))}
+    found = parameters(layer, path)
+    if found is not None:
+        return found
     if layer.kind not in ("LayerNorm", "RMSNorm"):
         return {}
     names = "normalized_shape eps=None elementwise_affine=True bias=True"

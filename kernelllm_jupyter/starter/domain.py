@@ -12,7 +12,9 @@ from typing import Any, Literal
 __all__ = [
     "Bound",
     "ClassRef",
+    "Diagonal",
     "Dotted",
+    "Filled",
     "Function",
     "Instance",
     "Layer",
@@ -71,12 +73,20 @@ class Spec:
     is_parameter: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TensorInput:
-    """An argument of ``forward`` that is a tensor."""
+    """A tensor that ``forward`` has a name for: an argument, a view of one, a stage's result.
+
+    ``made`` is what makes it where it is no argument; see :mod:`.program`.
+    """
 
     name: str
     spec: Spec
+    made: Any = None
+
+    @property
+    def text(self) -> str:
+        return self.name
 
 
 @dataclass(frozen=True)
@@ -85,6 +95,23 @@ class WeightRef:
 
     node: ast.expr
     spec: Spec
+
+    @property
+    def text(self) -> str:
+        return ast.unparse(self.node)
+
+
+class Filled(float):
+    """``torch.zeros_like(x)``: the number, which also knows the tensor of its shape."""
+
+    like: Any = None
+
+
+@dataclass(frozen=True)
+class Diagonal:
+    """``torch.diag(d)``: the matrix, of which only the diagonal is kept."""
+
+    vector: Any
 
 
 #: How a traced value relates to the shape of the whole: of the same shape, one number per row with
@@ -100,13 +127,16 @@ class Tensor:
     extent: Extent
     is_boolean: bool = False
     name: str | None = None
+    #: The :class:`~.builder.Builder` whose value it is.
+    region: Any = None
 
 
 @dataclass(frozen=True)
 class Values:
-    """What ``torch.max(x, dim)`` returns: values, and indices that are not covered."""
+    """What ``torch.max(x, dim)`` returns: values, and indices made when they are asked for."""
 
-    tensor: Tensor
+    tensor: Any
+    indices: Any = None
 
 
 @dataclass(frozen=True)

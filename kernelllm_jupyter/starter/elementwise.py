@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 import math
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kernelllm_jupyter.starter.builder import Builder
-from kernelllm_jupyter.starter.domain import Number, Refused, Tensor, WeightRef
+from kernelllm_jupyter.starter.domain import Filled, Number, Refused, Tensor, WeightRef
 from kernelllm_jupyter.starter.vocabulary import COMPARISONS
+
+if TYPE_CHECKING:
+    from kernelllm_jupyter.starter.program import Program
 
 __all__ = ["Elementwise", "bind", "is_operand", "number"]
 
@@ -54,11 +56,11 @@ def bind(
 class Elementwise:
     """Turns elementwise calls into operations of a :class:`~.builder.Builder`."""
 
-    def __init__(self, builder: Builder, assume: Callable[[Number, ast.AST | None], None]):
+    def __init__(self, builder: Builder, program: Program):
         self.builder = builder
-        self.assume = assume
+        self.program = program
+        self.assume = program.assume
         self.emit = builder.emit
-        self._has_total = False
 
     def pointwise(self, operation: str, operands: list[Any], node: ast.AST | None) -> Tensor:
         """One elementwise operation, in the one form that the model knows it by."""
@@ -213,17 +215,9 @@ class Elementwise:
         value, form = bind("input approximate='none'", args, keywords, "gelu", node)
         return self.emit("gelu" if form == "none" else "gelu_tanh", [value], node)
 
-    def _call_chunk(self, args: list[Any], keywords: dict[str, Any], node: ast.AST) -> Any:
-        value, count, dim = bind("input chunks dim=0", args, keywords, "chunk", node)
-        rank = self.builder.rank
-        last = number(dim) == -1 or (rank is not None and number(dim) == rank - 1)
-        if number(count) != 2 or not last or isinstance(dim, Number):
-            raise Refused("chunk into anything but two halves of the last dimension", node)
-        return self.builder.halves(value, node)
-
     def _call_glu(self, args: list[Any], keywords: dict[str, Any], node: ast.AST) -> Any:
         value, dim = bind("input dim=-1", args, keywords, "glu", node)
-        first, second = self._call_chunk([value, 2, dim], {}, node)
+        first, second = self.program.halves(value, dim, node)
         return self.emit("mul", [first, self.emit("sigmoid", [second], node)], node)
 
     def _call_addcmul(self, args: list[Any], keywords: dict[str, Any], node: ast.AST) -> Any:
@@ -251,10 +245,16 @@ class Elementwise:
         return float(value) if isinstance(value, int) else value
 
     def _call_zeros_like(self, args: list[Any], keywords: dict[str, Any], node: ast.AST) -> Any:
-        return 0.0
+        return _filled(0.0, args)
 
     def _call_ones_like(self, args: list[Any], keywords: dict[str, Any], node: ast.AST) -> Any:
-        return 1.0
+        return _filled(1.0, args)
+
+
+def _filled(value: float, args: list[Any]) -> Filled:
+    number_ = Filled(value)
+    number_.like = args[0] if args else None
+    return number_
 
 
 def is_operand(value: Any) -> bool:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from kernelllm_jupyter.starter.domain import (
     Bound,
     ClassRef,
+    Diagonal,
     Dotted,
     Function,
     Instance,
@@ -50,6 +51,7 @@ _BINARY: dict[type[ast.operator], tuple[str, Callable[[Any, Any], Any]]] = {
     ast.Pow: ("pow", operator.pow),
     ast.FloorDiv: ("floordiv", operator.floordiv),
     ast.Mod: ("mod", operator.mod),
+    ast.MatMult: ("matmul", operator.matmul),
     ast.BitAnd: ("logical_and", operator.and_),
     ast.BitOr: ("logical_or", operator.or_),
 }
@@ -199,6 +201,8 @@ class Evaluator:
             return self._layer_attribute(owner, node)
         if isinstance(owner, Values) and node.attr == "values":
             return owner.tensor
+        if isinstance(owner, Values) and node.attr == "indices":
+            return owner.indices()
         if is_tensor(owner):
             return self._tensor_attribute(owner, node)
         if isinstance(owner, Unknown):
@@ -256,6 +260,8 @@ class Evaluator:
             return self.tracer.rank_of(owner, node)
         if node.attr in ("dtype", "device"):
             return Dotted(f"tensor.{node.attr}")
+        if node.attr in ("T", "mT"):
+            return self.tracer.views(owner, "t", [], {}, node)
         if node.attr == "data":
             return owner
         return Bound(owner, node.attr)
@@ -263,9 +269,7 @@ class Evaluator:
     def _Subscript(self, node: ast.Subscript, env: Environment) -> Any:
         owner = self(node.value, env)
         if isinstance(owner, Values):
-            if plain(self(node.slice, env)) == 0:
-                return owner.tensor
-            raise Refused("the indices of a maximum or minimum", node)
+            return owner.tensor if plain(self(node.slice, env)) == 0 else owner.indices()
         if is_tensor(owner):
             return self.tracer.index(owner, node, env)
         key = self._key(node.slice, env)
@@ -336,13 +340,14 @@ class Evaluator:
                 raise Refused(side.what, node)
         if isinstance(left, Spec) or isinstance(right, Spec):
             return self._of_specs(left, right)
+        if isinstance(left, Diagonal) or isinstance(right, Diagonal):
+            return self.tracer.apply("matmul", [left, right], node)
         if is_tensor(left) or is_tensor(right):
-            lowering = self.tracer.lowering(node)
             if name == "pow":
-                return lowering.power(left, right, node)
-            if name == "floordiv":
-                return lowering.call("div", [left, right], {"rounding_mode": "floor"}, node)
-            return lowering.call(name, [left, right], {}, node)
+                return self.tracer.apply("power", [left, right], node)
+            keywords = {"rounding_mode": "floor"} if name == "floordiv" else {}
+            name = "div" if name == "floordiv" else name
+            return self.tracer.apply("call", [name, [left, right], keywords], node)
         return self._numbers(compute, [left, right], node, lambda a, b: ast.BinOp(a, kind, b))
 
     def _of_specs(self, left: Any, right: Any) -> Spec:
@@ -385,7 +390,7 @@ class Evaluator:
             return value
         if is_tensor(value):
             name = "neg" if isinstance(node.op, ast.USub) else "logical_not"
-            return self.tracer.lowering(node).call(name, [value], {}, node)
+            return self.tracer.apply("call", [name, [value], {}], node)
         if isinstance(value, Unknown):
             raise Refused(value.what, node)
         compute = operator.neg if isinstance(node.op, ast.USub) else operator.invert
@@ -401,7 +406,7 @@ class Evaluator:
                 self.tracer.assume(left, node)
             return compute(plain(left), plain(right))
         if is_tensor(left) or is_tensor(right):
-            return self.tracer.lowering(node).call(name, [left, right], {}, node)
+            return self.tracer.apply("call", [name, [left, right], {}], node)
         ops = node.ops
         if any(isinstance(plain(side), (str, bool, tuple, list, dict)) for side in (left, right)):
             left, right = self._settled(left, node), self._settled(right, node)
@@ -461,7 +466,7 @@ class Evaluator:
             return self(ast.copy_location(place, node), env)
         if any(is_tensor(arg) for arg in args):
             if name in ("abs", "pow"):
-                return self.tracer.lowering(node).call(name, args, keywords, node)
+                return self.tracer.apply("call", [name, args, keywords], node)
             raise Refused(f"{name}() of a tensor", node)
         if name in ("float", "int", "abs", "max", "min", "round", "pow", "bool", "str"):
             func = node.func

@@ -1,33 +1,63 @@
-"""What the starter model reads: a module's forward pass as a short list of named steps.
+"""What the starter model reads: a forward pass as stages, each a short list of named steps.
 
-A graph is in static single assignment form: step *i* defines the value ``$v<i>`` and may use any
-earlier one, any number of times. Everything that belongs to the user's module rather than to the
-operation (names, numbers, parameters) is a placeholder: ``$in0`` an input, ``$w0`` a parameter or
-buffer, ``$p0`` a number known only when the module is called, ``$c0`` a number written in the
-source. The model sees and writes placeholders; :mod:`.reader` puts the user's own text back.
+A *stage* is what one Triton kernel does. Its steps are in static single assignment form: step *i*
+defines the value ``$v<i>`` and may use any earlier one, any number of times. Everything that
+belongs to the user's module rather than to the operation (names, numbers, parameters, shapes) is a
+placeholder: ``$in0`` an input, ``$w0`` a parameter or a smaller tensor, ``$p0`` a number known only
+when the module is called, ``$c0`` a number written in the source. The model sees and writes
+placeholders; :mod:`.reader` puts the user's own text back.
 
 This module knows neither Python source nor Triton.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from typing import Literal
 
-__all__ = ["LIMITS", "Graph", "HostNumber", "Layout", "Step", "Stored", "Weight"]
+__all__ = [
+    "LIMITS",
+    "Graph",
+    "HostNumber",
+    "Layout",
+    "Operand",
+    "Plan",
+    "Stage",
+    "Step",
+    "Stored",
+    "Weight",
+    "moved",
+]
 
-#: How programs map to elements. ``flat``: blocks of a flat index; ``half``: the same, over the two
-#: halves of the last dimension side by side (gated linear units); ``total``: ``flat``, each block
-#: adding up; ``last``: a program per row of the last dimension; ``dim``: a program per line along
-#: another dimension; ``tail``: a program per slice of the last few dimensions.
-Layout = Literal["flat", "half", "total", "last", "dim", "tail"]
+#: How programs map to elements. ``flat``: blocks of a flat index; ``total``: the same, each block
+#: reduced to one number; ``rows``: a program per contiguous row; ``lines``: a program per block of
+#: neighbouring lines along another dimension; ``channel``: a program per channel, over all else.
+#: The ``long`` ones go over a row in several passes, block by block. ``matmul`` and ``bmm``: a
+#: program per tile of a product; ``conv`` and ``convt``: of a convolution as a product, and of a
+#: transposed one; ``window``: blocks of a flat index over what slides over its input.
+Layout = Literal[
+    "flat",
+    "total",
+    "rows",
+    "lines",
+    "channel",
+    "long_rows",
+    "long_lines",
+    "long_channel",
+    "matmul",
+    "bmm",
+    "conv",
+    "convt",
+    "window",
+]
 
-#: What is returned: a block of the input's shape, one number per row (its dimension dropped or
-#: kept as 1), the sum or mean of those numbers, or of everything.
-Stored = Literal["block", "one", "keep", "rowsum", "rowmean", "sum", "mean"]
+#: What is returned: a block of the input's shape, one number per row (or an index), the sum or mean
+#: of those numbers, or the sum, mean, largest or smallest of everything.
+Stored = Literal["block", "one", "index", "rowsum", "rowmean", "sum", "mean", "max", "min"]
 
-#: The most placeholders of each kind that the model was trained with.
-LIMITS = {"v": 40, "in": 4, "w": 4, "p": 6, "c": 16}
+#: The most placeholders of each kind, and stages, that the model was trained with.
+LIMITS = {"v": 96, "in": 6, "w": 6, "p": 6, "c": 40, "stages": 10}
 
 
 @dataclass(frozen=True)
@@ -39,16 +69,26 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Weight:
-    """A parameter or buffer: ``text`` is how ``forward`` reaches it, such as ``self.weight``.
+class Operand:
+    """A tensor that the Triton kernel reads element for element; ``text`` is its local name."""
 
-    ``load`` is ``vec`` (one element per column), ``one`` (a single element) or ``full``
-    (expanded to the input's shape by the wrapper).
+    text: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Weight:
+    """A smaller tensor: ``text`` is how ``forward`` reaches it, such as ``self.weight``.
+
+    ``load`` is ``vec`` (one element per column), ``chan`` (one per index of another dimension,
+    behind which stand ``inner`` elements), ``one`` (a single element), ``row`` (one per row) or
+    ``full`` (expanded by the wrapper).
     """
 
     text: str
     name: str
-    load: Literal["vec", "one", "full"]
+    load: Literal["vec", "chan", "one", "row", "full", "whole"]
+    inner: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,57 +102,43 @@ class HostNumber:
 
 @dataclass(frozen=True)
 class Graph:
-    """A forward pass. ``names[i]`` is what the source calls ``$v<i>``, where it has a name."""
+    """What one Triton kernel does. ``names[i]`` is what the source calls ``$v<i>``, if anything.
+
+    ``texts`` are expressions of ``forward`` by the placeholder that stands for them in an answer:
+    the length of a row (``$size``), the shape of the result (``$shape``) and so on.
+    """
 
     layout: Layout
     stored: Stored
     steps: tuple[Step, ...]
-    inputs: tuple[str, ...] = ()
+    inputs: tuple[Operand, ...] = ()
     weights: tuple[Weight, ...] = ()
     numbers: tuple[HostNumber, ...] = ()
     constants: tuple[float, ...] = ()
-    dim: str = "-1"
-    dims_kept: int = 1
     names: tuple[str | None, ...] = ()
+    texts: tuple[tuple[str, str], ...] = ()
 
-    @property
-    def has_columns(self) -> bool:
-        """Whether a flat layout needs the length of a row, to load one element per column."""
-        return self.layout in ("flat", "total") and any(w.load == "vec" for w in self.weights)
+    def head(self, label: int) -> str:
+        """The line that begins a stage, in a prompt and again in the answer."""
+        return f"%{label} {self.layout} {self.stored}"
 
-    def prompt(self) -> str:
-        """The text that the model is trained on: a head with the arguments, then the steps.
-
-        Step *i* has its labels ``@i`` and ``#i`` after its operation and after its operands.
-        """
-        columns = " cols" if self.has_columns else ""
-        arguments = "".join(
+    def arguments(self) -> str:
+        return "".join(
             f"${kind}{index}"
             for kind, items in (("in", self.inputs), ("w", self.weights), ("p", self.numbers))
             for index in range(len(items))
         )
-        columns = " cols" if self.has_columns else ""
+
+    def prompt(self, label: int, first: int) -> str:
+        """The stage as the model reads it; ``first`` is the number of its first step."""
         steps = "".join(
-            f" {operation} @{index}{operands}#{index}"
-            for index, (operation, operands) in enumerate(map(self._said, range(len(self.steps))))
+            f" {step.operation} @{first + index}{self.operands(index)}"
+            for index, step in enumerate(self.steps)
         )
-        return f"{self.layout} {self.stored}{columns} {arguments}\n{steps}\n=>\n"
+        return f"{self.head(label)} {self.arguments()}\n{steps}\n"
 
-    def line(self, index: int) -> str:
-        """A step as the model says it again in its answer, before it writes it in Triton.
-
-        A label stands before what follows it there, and after it in the prompt: to copy, a model
-        looks at the one place where the same label stands, and that place knows what came before.
-        """
-        operation, operands = self._said(index)
-        return f"@{index} {operation} #{index}{operands}"
-
-    def _said(self, index: int) -> tuple[str, str]:
-        """Operation and operands of a step.
-
-        Values are counted back from the step (``$1`` is the value before), and a step's constants
-        from its first (``$c1``), so that an operation reads the same wherever it stands.
-        """
+    def operands(self, index: int) -> str:
+        """The operands of a step: values are counted back from it, its constants from its first."""
         step = self.steps[index]
         operands = []
         for operand in step.operands:
@@ -121,8 +147,51 @@ class Graph:
             elif operand.startswith("$c"):
                 operand = f"$c{self.constants_of(index).index(operand) + 1}"
             operands.append(operand)
-        return step.operation, "".join(operands)
+        return "".join(operands)
 
     def constants_of(self, index: int) -> list[str]:
         """The placeholders of the constants that a step uses."""
         return [operand for operand in self.steps[index].operands if operand.startswith("$c")]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One Triton kernel of a plan: ``before`` are lines of ``forward`` that prepare its operands.
+
+    Its result gets the name ``out``; ``after`` are lines that follow the launch.
+    """
+
+    graph: Graph
+    out: str
+    before: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A forward pass: stages one after another, and what is returned at the end."""
+
+    stages: tuple[Stage, ...]
+    result: str
+
+    @property
+    def graphs(self) -> tuple[Graph, ...]:
+        return tuple(stage.graph for stage in self.stages)
+
+    def firsts(self) -> list[int]:
+        """The number of each stage's first step: steps are numbered through."""
+        counts = [len(graph.steps) for graph in self.graphs]
+        return [sum(counts[:index]) for index in range(len(counts))]
+
+    def prompt(self) -> str:
+        """The text that the model is trained on."""
+        parts = zip(self.graphs, self.firsts(), strict=True)
+        return "".join(g.prompt(label, first) for label, (g, first) in enumerate(parts)) + "=>\n"
+
+    def renamed(self, stages: tuple[Stage, ...]) -> Plan:
+        return replace(self, stages=stages)
+
+
+def moved(text: str, shift: int) -> str:
+    """``text`` with every label of a step moved up by ``shift``."""
+    return re.sub(r"@(\d+)", lambda match: f"@{int(match[1]) + shift}", text)

@@ -9,17 +9,61 @@ from __future__ import annotations
 
 import keyword
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kernelllm_jupyter.starter.graph import Graph
+from kernelllm_jupyter.starter.graph import Graph, Operand, Plan, Stage, Weight
 
 __all__ = ["Names", "kernel_name", "names_for"]
 
+#: Names that answers use themselves.
 _RESERVED = frozenset(
-    {"tl", "triton", "torch", "nn", "self", "offsets", "mask", "row", "cols", "BLOCK", "t", "near"}
-    | {"out_ptr", "n_elements", "n_cols", "stride", "half", "block", "out", "float", "tensor"}
-    | {"peak"}
+    (  # noqa: SIM905
+        "tl triton torch nn self math offsets mask row cols lane block out float tensor zeros "
+        "start acc pid tile tiles outer rows inner batch left right group image spot plane "
+        "channel tap taps space per_group inside d h w td th tw out_ptr n_elements n_cols n_rows "
+        "n_inner n_channels n_groups n_images stride lanes peak near t share a_batch a_row "
+        "a_inner b_batch b_inner b_col in_channels in_d in_h in_w out_d out_h out_w taps_d taps_h "
+        "taps_w step_d step_h step_w pad_d pad_h pad_w gap_d gap_h gap_w tri_rows tri_cols BLOCK "
+        "LANES BLOCK_M BLOCK_N BLOCK_K count grid place"
+    ).split()
 )
+_SPACE = (
+    "in_d in_h in_w out_d out_h out_w taps_d taps_h taps_w step_d step_h step_w pad_d pad_h pad_w "
+    "gap_d gap_h gap_w"
+)
+#: The integers that a layout's Triton kernel takes after its tensors and numbers, and what
+#: ``forward`` passes for them.
+_OWN = {
+    "flat": ("n_elements", "$n"),
+    "total": ("n_elements", "$n"),
+    "rows": ("n_cols", "$n"),
+    "lines": ("n_cols stride", "$n, $s"),
+    "channel": ("n_cols n_channels stride", "$n, $m, $s"),
+    "matmul": (
+        "n_rows n_cols n_inner a_row a_inner b_inner b_col",
+        "$m, $n, $r, *$in0.stride(), *$in1.stride()",
+    ),
+    "bmm": (
+        "n_rows n_cols n_inner a_batch a_row a_inner b_batch b_inner b_col",
+        "$m, $n, $r, *$in0.stride(), *$in1.stride()",
+    ),
+    "conv": (
+        f"n_images n_channels n_groups n_inner {_SPACE}",
+        "$in0.shape[0], $in1.shape[0], $groups, $in1.shape[1], *$in0.shape[2:], *$out.shape[2:], "
+        "*$in1.shape[2:], *$step, *$pad, *$gap",
+    ),
+    "convt": (
+        f"n_images n_channels n_groups n_inner {_SPACE}",
+        "$in0.shape[0], $out.shape[1], $groups, $in1.shape[0] // $groups, *$in0.shape[2:], "
+        "*$out.shape[2:], *$in1.shape[2:], *$step, *$pad, *$gap",
+    ),
+    "window": (
+        f"n_elements in_channels n_channels {_SPACE}",
+        "$n, $in0.shape[1], $out.shape[1], *$in0.shape[2:], *$out.shape[2:], *$reach, *$step, "
+        "*$pad, *$gap",
+    ),
+}
 _NOUNS = {
     "add": "added",
     "sub": "difference",
@@ -59,69 +103,128 @@ _NOUNS = {
     "normalize": "normalized",
     "layer_norm": "normalized",
     "rms_norm": "normalized",
+    "matmul": "product",
+    "bmm": "product",
+    "conv": "convolved",
+    "convt": "convolved",
+    "depthwise": "convolved",
+    "max_pool": "largest",
+    "avg_pool": "average",
+    "cumsum": "running",
+    "cumprod": "running",
+    "pick": "picked",
+    "row": "target",
+    "row_load": "target",
+    "prod": "row_product",
+    "argmax": "place",
+    "argmin": "place",
+    "mean1": "variance",
+    "loop": "_loop",
+    "end": "_end",
 }
 _GENERIC = frozenset({"model", "net", "module", "my_model", "my_module", "network", "simple_model"})
 
 
 @dataclass(frozen=True)
 class Names:
-    """What stands for each placeholder in the Triton kernel and in ``forward``."""
+    """What stands for each placeholder in one stage's Triton kernel and in ``forward``."""
 
     kernel: dict[str, str]
     forward: dict[str, str]
     #: The arguments of the Triton kernel, in the order in which they are passed.
     signature: tuple[str, ...]
     kernel_name: str
-    #: Inside the Triton kernel, by step: the values counted back from it, and its constants.
+    #: Inside the Triton kernel, by step: its value, its operands and its constants.
     steps: tuple[dict[str, str], ...]
 
 
-def names_for(graph: Graph, class_name: str, arguments: tuple[str, ...]) -> Names:
-    """Names for ``graph``; ``arguments`` are those of ``forward``."""
-    kernel: dict[str, str] = {}
-    forward: dict[str, str] = {}
+def names_for(plan: Plan, class_name: str, arguments: tuple[str, ...]) -> tuple[Names, ...]:
+    """Names for every stage of ``plan``; ``arguments`` are those of ``forward``."""
+    titles: set[str] = {*arguments}
+    found = []
+    for stage in plan.stages:
+        alone = len(plan.stages) == 1
+        title = kernel_name(stage.graph, class_name if alone else "Model")
+        title = _fresh(title, titles)
+        found.append(_stage_names(stage, title, arguments))
+    return tuple(found)
+
+
+def _stage_names(stage: Stage, title: str, arguments: tuple[str, ...]) -> Names:
+    graph = stage.graph
+    kernel: dict[str, str] = {"$out": "out_ptr"}
+    forward: dict[str, str] = {"$out": stage.out, "$k": title}
     taken = set(_RESERVED)
-    local = set(arguments) | {"self", "torch", "triton", "tl", "nn", "tensor"}
+    local = {*arguments, "self", "torch", "triton", "tl", "nn", "tensor", stage.out}
     signature: list[str] = []
-    for index, name in enumerate(graph.inputs):
-        kernel[f"$in{index}"] = _fresh(f"{name}_ptr", taken)
-        forward[f"$in{index}"] = name
-        signature.append(kernel[f"$in{index}"])
-    for index, weight in enumerate(graph.weights):
-        kernel[f"$w{index}"] = _fresh(f"{weight.name}_ptr", taken)
-        full = weight.load == "full"
-        forward[f"$w{index}"] = _fresh(weight.name, local) if full else weight.text
-        signature.append(kernel[f"$w{index}"])
+    passed: list[str] = []
+    tensors: dict[str, Sequence[Operand | Weight]] = {"in": graph.inputs, "w": graph.weights}
+    for kind, items in tensors.items():
+        for index, item in enumerate(items):
+            kernel[f"${kind}{index}"] = _fresh(f"{item.name}_ptr", taken)
+            forward[f"${kind}{index}"] = item.text
+            signature.append(kernel[f"${kind}{index}"])
+            passed.append(item.text)
     for index, number in enumerate(graph.numbers):
         kernel[f"$p{index}"] = _fresh(number.name, taken)
         forward[f"$p{index}"] = number.text if number.is_float else f"float({number.text})"
         signature.append(kernel[f"$p{index}"])
-    flat = graph.layout in ("flat", "half", "total")
-    own = {"$out": "out", "$n": "n_elements" if flat else "n_cols", "$s": "stride", "$b": "block"}
-    own |= {"$m": "n_cols", "$h": "half"}
-    for placeholder, name in own.items():
+        passed.append(forward[f"$p{index}"])
+    signature.append("out_ptr")
+    passed.append(stage.out)
+    sizes: dict[str, tuple[str, str]] = {}
+    for index, weight in enumerate(graph.weights):
+        if weight.load not in ("vec", "chan"):
+            continue
+        size, inner = _fresh(f"{weight.name}_size", taken), ""
+        signature.append(size)
+        passed.append(f"{weight.text}.numel()")
+        if weight.load == "chan":
+            inner = _fresh(f"{weight.name}_inner", taken)
+            signature.append(inner)
+            passed.append(weight.inner)
+        sizes[f"$w{index}"] = (size, inner)
+    texts = dict(graph.texts)
+    base = graph.layout.removeprefix("long_")
+    own, given = _OWN[base]
+    signature += own.split()
+    passed.append(given)
+    if "needs_columns" in texts:
+        signature += ["tri_rows", "tri_cols"]
+        passed.append("$out.shape[-2], $out.shape[-1]")
+    for key, text in texts.items():
+        forward[f"${key}"] = text
+    if "reach" not in texts and base == "window":
+        forward["$reach"] = f"{graph.inputs[1].text}.shape[2:]"
+    counted = "n_elements" if base in ("flat", "total", "window") else "n_cols"
+    for placeholder, name in (
+        ("$n", counted),
+        ("$s", "stride"),
+        ("$m", "n_channels" if base == "channel" else "n_rows"),
+        ("$r", "n_inner"),
+        ("$b", "block"),
+        ("$h", "sizes"),
+    ):
         forward[placeholder] = _fresh(name, local)
-        kernel[placeholder] = "out_ptr" if placeholder == "$out" else name
-    signature += ["out_ptr", own["$n"]]
-    if graph.layout in ("dim", "half"):
-        signature.append("stride" if graph.layout == "dim" else "half")
-    if graph.has_columns:
-        signature.append("n_cols")
+    joined = ", ".join(passed)
+    forward["$args"] = re.sub(
+        r"\$[a-z]+\d*", lambda match: forward.get(match.group(), match.group()), joined
+    )
     for index, value in enumerate(graph.constants):
-        kernel[f"$c{index}"] = forward[f"$c{index}"] = _literal(value)
-    for index, name in enumerate(_values(graph, taken)):
+        kernel[f"$c{index}"] = _literal(value)
+    is_long = graph.layout.startswith("long_")
+    for index, name in enumerate(_values(graph, taken, is_long)):
         kernel[f"$v{index}"] = name
-    title = kernel_name(graph, class_name)
-    while title in local:
-        title += "_2"
-    forward["$k"] = kernel["$k"] = title
-    forward["$dim"] = graph.dim
-    forward["$count"] = str(graph.dims_kept)
     steps = []
-    for index in range(len(graph.steps)):
-        own_names = {f"${back}": kernel[f"$v{index - back}"] for back in range(index + 1)}
-        for place, constant in enumerate(graph.constants_of(index), start=1):
-            own_names[f"$c{place}"] = kernel[constant]
+    for index, step in enumerate(graph.steps):
+        own_names = {
+            f"${letter}": kernel[o] for letter, o in zip("abc", step.operands, strict=False)
+        }
+        own_names["$d"] = kernel[f"$v{index}"]
+        for letter, name in (("t", "t"), ("u", "near"), ("q", "peak")):
+            own_names[f"${letter}"] = f"{name}_{index}" if is_long else name
+        if step.operands and step.operands[0] in sizes:
+            own_names["$z"], own_names["$y"] = sizes[step.operands[0]]
         steps.append(own_names)
     return Names(kernel, forward, tuple(signature), title, tuple(steps))
 
@@ -133,17 +236,19 @@ def kernel_name(graph: Graph, class_name: str) -> str:
     if snake not in _GENERIC and not re.fullmatch(r"model_?\w?\d*", snake):
         return f"{snake}_kernel"
     operations = [step.operation for step in graph.steps if step.operation not in _LOADS]
+    operations = [name for name in operations if not name.endswith(("_on", "_start", "_carry"))]
     if graph.layout == "total":
         operations.append(graph.stored)
+    operations = [name.removesuffix("_end") for name in operations]
     distinct = list(dict.fromkeys(re.sub(r"\d$", "", name) for name in operations))
     return "_".join([*distinct[:4], "kernel"])
 
 
-_LOADS = frozenset({"load", "first", "second", "vec", "one", "float"})
+_LOADS = frozenset({"load", "row", "vec", "chan", "one", "float", "loop", "end"})
 
 
-def _values(graph: Graph, taken: set[str]) -> list[str]:
-    """One name per value; a name is used again once its last value is needed no more."""
+def _values(graph: Graph, taken: set[str], is_long: bool) -> list[str]:
+    """One name per value; where nothing loops, one is used again once its value is not needed."""
     last_use = [
         len(graph.steps) if i == len(graph.steps) - 1 else i for i in range(len(graph.steps))
     ]
@@ -155,13 +260,12 @@ def _values(graph: Graph, taken: set[str]) -> list[str]:
     names: list[str] = []
     for index, step in enumerate(graph.steps):
         given = graph.names[index] if index < len(graph.names) else None
-        wanted = given or _NOUNS.get(step.operation, step.operation)
+        operation = step.operation.removesuffix("_end")
+        wanted = given or _NOUNS.get(operation, operation)
         if index == len(graph.steps) - 1 and given is None:
             wanted = "result"
-        if wanted in free_from and free_from[wanted] <= index and given is not None:
-            name = wanted
-        else:
-            name = _fresh(wanted, taken)
+        is_free = wanted in free_from and free_from[wanted] <= index
+        name = wanted if is_free and given is not None and not is_long else _fresh(wanted, taken)
         free_from[name] = last_use[index]
         names.append(name)
     return names

@@ -9,13 +9,13 @@ from __future__ import annotations
 import ast
 import re
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from kernelllm_jupyter.starter.graph import Graph
 from kernelllm_jupyter.starter.naming import Names
 from kernelllm_jupyter.starter.trace import Trace
 
-__all__ = ["class_head", "module_head"]
+__all__ = ["Skeleton"]
 
 _OWN_IMPORTS = {
     "torch": "import torch",
@@ -26,38 +26,88 @@ _OWN_IMPORTS = {
 }
 
 
-def module_head(trace: Trace, names: Names, source: str) -> str:
-    """Everything before the body of the Triton kernel."""
-    needed = _names_in(_kept_nodes(trace))
-    definitions = _definitions(trace, needed)
-    for node in definitions:
-        needed |= _names_in([node])
-    needed |= {"torch", "triton", "tl"} | _names_in_text(_class_line(trace))
-    needed |= _names_in(
-        [trace.forward.args, *([trace.forward.returns] if trace.forward.returns else [])]
-    )
-    for number in trace.graph.numbers:
-        needed |= _names_in_text(number.text)
-    parts = ["\n".join(_imports(trace.tree, needed))]
-    parts += [_source_of(node, source) for node in definitions]
-    signature = ", ".join([*names.signature, "BLOCK: tl.constexpr"])
-    line = f"def {names.kernel_name}({signature}):"
-    if len(line) > 96:
-        body = "".join(f"    {name},\n" for name in (*names.signature, "BLOCK: tl.constexpr"))
-        line = f"def {names.kernel_name}(\n{body}):"
-    return "\n\n\n".join([*parts, f"@triton.jit\n{line}\n"])
+class Skeleton:
+    """Implements :class:`~.reader.Parts` for one trace."""
+
+    def __init__(self, trace: Trace, names: Sequence[Names], source: str):
+        self.trace, self.names, self.source = trace, names, source
+        self._firsts = trace.plan.firsts()
+
+    def place(self, label: int, stage: int) -> int:
+        return label - self._firsts[stage]
+
+    def head(self) -> str:
+        """Everything before the first Triton kernel."""
+        trace = self.trace
+        needed = _names_in(_kept_nodes(trace))
+        definitions = _definitions(trace, needed)
+        for node in definitions:
+            needed |= _names_in([node])
+        needed |= {"torch", "triton", "tl"} | _names_in_text(_class_line(trace))
+        needed |= _names_in(
+            [trace.forward.args, *([trace.forward.returns] if trace.forward.returns else [])]
+        )
+        needed |= _names_in_text(_used_texts(trace))
+        parts = ["\n".join(_imports(trace.tree, needed))]
+        parts += [_source_of(node, self.source) for node in definitions]
+        return "\n\n\n".join(parts) + "\n"
+
+    def kernel_head(self, stage: int) -> str:
+        """Decorator and signature of a stage's Triton kernel."""
+        names, layout = self.names[stage], self.trace.plan.graphs[stage].layout
+        signature = (*names.signature, *_blocks(layout))
+        line = f"def {names.kernel_name}({', '.join(signature)}):"
+        if len(line) > 96:
+            joined = ", ".join(item.replace(" ", "\0") for item in signature) + ","
+            body = textwrap.fill(joined, 92).replace("\0", " ")
+            line = f"def {names.kernel_name}(\n{textwrap.indent(body, '    ')}\n):"
+        return f"\n\n@triton.jit\n{line}\n"
+
+    def class_head(self) -> str:
+        """From after the Triton kernels to the body of ``forward``."""
+        trace = self.trace
+        members = [_source_of(node, self.source) for node in _kept_nodes(trace)]
+        forward = trace.forward
+        returns = f" -> {ast.unparse(forward.returns)}" if forward.returns is not None else ""
+        head = f"def forward({ast.unparse(forward.args)}){returns}:\n"
+        checks = "".join(f"    {line}\n" for line in _checks(trace))
+        text = "\n\n".join([*(member.rstrip("\n") for member in members), head + checks])
+        count = len(self.names)
+        what = "one Triton kernel" if count == 1 else f"{count} Triton kernels"
+        doc = f'"""{trace.cls.name}, its forward pass in {what}."""\n\n'
+        return f"\n\n{_class_line(trace)}\n{textwrap.indent(doc + text, '    ')}"
+
+    def before(self, stage: int) -> str:
+        """The lines of ``forward`` between the stage before and this one's own."""
+        stages = self.trace.plan.stages
+        lines = [*(stages[stage - 1].after if stage else ()), *stages[stage].before]
+        lines += _weight_checks(stages[stage].graph)
+        return "".join(f"        {line}\n" for line in lines)
+
+    def tail(self) -> str:
+        """The end of ``forward``."""
+        plan = self.trace.plan
+        lines = [*plan.stages[-1].after, f"return {plan.result}"]
+        return "".join(f"        {line}\n" for line in lines)
 
 
-def class_head(trace: Trace, names: Names, source: str) -> str:
-    """From after the Triton kernel to the first line that the model writes of ``forward``."""
-    members = [_source_of(node, source) for node in _kept_nodes(trace)]
-    forward = trace.forward
-    returns = f" -> {ast.unparse(forward.returns)}" if forward.returns is not None else ""
-    head = f"def forward({ast.unparse(forward.args)}){returns}:\n"
-    checks = "".join(f"    {line}\n" for line in _checks(trace, names))
-    text = "\n\n".join([*(member.rstrip("\n") for member in members), head + checks])
-    doc = f'"""{trace.cls.name}, its forward pass in one Triton kernel."""\n\n'
-    return f"\n\n{_class_line(trace)}\n{textwrap.indent(doc + text, '    ')}"
+def _blocks(layout: str) -> tuple[str, ...]:
+    """The sizes of a tile that the Triton kernel is compiled for."""
+    if layout in ("matmul", "bmm", "conv", "convt"):
+        names: tuple[str, ...] = ("BLOCK_M", "BLOCK_N", "BLOCK_K")
+    else:
+        names = ("BLOCK", "LANES") if layout.endswith("lines") else ("BLOCK",)
+    return tuple(f"{name}: tl.constexpr" for name in names)
+
+
+def _used_texts(trace: Trace) -> str:
+    """Everything that ``forward`` takes from the user's module, as text."""
+    found = [trace.plan.result, *(text for text, _ in trace.assumptions)]
+    for stage in trace.plan.stages:
+        graph = stage.graph
+        found += [*stage.before, *stage.after, *(number.text for number in graph.numbers)]
+        found += [*(text for _, text in graph.texts), *(weight.text for weight in graph.weights)]
+    return "\n".join(line for line in found if not line.lstrip().startswith("raise"))
 
 
 def _class_line(trace: Trace) -> str:
@@ -65,36 +115,27 @@ def _class_line(trace: Trace) -> str:
     return f"class ModelNew({bases or 'nn.Module'}):"
 
 
-def _checks(trace: Trace, names: Names) -> Iterable[str]:
-    """Lines that make ``forward`` fail loudly where its Triton kernel would be wrong."""
-    graph = trace.graph
+def _checks(trace: Trace) -> Iterable[str]:
+    """Lines that make ``forward`` fail loudly where its Triton kernels would be wrong."""
     for text, value in trace.assumptions:
         yield f"{_unless(text, value)}:"
         message = f"this Triton kernel was written for {_condition(text, value)}"
         yield f"    raise ValueError({message!r})"
-    first, *others = graph.inputs
+    if not trace.tensors:
+        return
+    first, *others = trace.tensors
     mixed = "".join(f" or {other}.dtype != {first}.dtype" for other in others)
     yield f"if {first}.dtype not in (torch.float32, torch.float16, torch.bfloat16){mixed}:"
     yield '    raise TypeError("this Triton kernel takes inputs of one dtype: float32 or a half")'
-    if others:
-        joined = ", ".join(graph.inputs)
-        yield f"{joined} = (tensor.contiguous() for tensor in torch.broadcast_tensors({joined}))"
-    else:
-        yield f"{first} = {first}.contiguous()"
-    if graph.layout == "half":
-        yield f"if {first}.shape[-1] % 2:"
-        yield f'    raise ValueError("the last dimension of {first} must be even")'
-    yield from _weight_checks(graph, names, first)
 
 
-def _weight_checks(graph: Graph, names: Names, first: str) -> Iterable[str]:
-    for index, weight in enumerate(graph.weights):
+def _weight_checks(graph: Graph) -> Iterable[str]:
+    if graph.layout.removeprefix("long_") not in ("flat", "total", "rows", "lines"):
+        return
+    for weight in graph.weights:
         if weight.load == "vec":
-            count = f"{first}.shape[{graph.dim}:].numel()" if graph.layout == "tail" else None
-            yield f"if {weight.text}.numel() != {count or f'{first}.shape[-1]'}:"
+            yield f"if {weight.text}.numel() != {weight.inner}:"
             yield f'    raise ValueError("{weight.text} must have one element per column")'
-        elif weight.load == "full":
-            yield f"{names.forward[f'$w{index}']} = {weight.text}.expand_as({first}).contiguous()"
 
 
 def _condition(text: str, value: str) -> str:
@@ -126,7 +167,7 @@ def _kept_nodes(trace: Trace) -> list[ast.stmt]:
         fresh = (used & set(methods)) - wanted - {"forward"}
         wanted |= fresh
         frontier += fresh
-    texts = " ".join(number.text for number in trace.graph.numbers)
+    texts = _used_texts(trace)
     kept: list[ast.stmt] = []
     for member in trace.cls.body:
         if isinstance(member, (ast.Assign, ast.AnnAssign)):
@@ -143,8 +184,7 @@ def _definitions(trace: Trace, needed: set[str]) -> list[ast.stmt]:
     wanted = set(needed) | _names_in(list(trace.cls.bases)) | _names_in([trace.forward.args])
     if trace.forward.returns is not None:
         wanted |= _names_in([trace.forward.returns])
-    for number in trace.graph.numbers:
-        wanted |= _names_in_text(number.text)
+    wanted |= _names_in_text(_used_texts(trace))
     chosen: dict[int, ast.stmt] = {}
     for statement in reversed(trace.tree.body):
         if statement is trace.cls or isinstance(statement, (ast.Import, ast.ImportFrom)):

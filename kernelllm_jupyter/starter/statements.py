@@ -17,7 +17,6 @@ from kernelllm_jupyter.starter.domain import (
     Values,
 )
 from kernelllm_jupyter.starter.evaluate import Environment, Evaluator
-from kernelllm_jupyter.starter.lowering import Lowering
 
 __all__ = ["NOTHING", "Statements"]
 
@@ -30,7 +29,10 @@ class Statements(ABC):
 
     in_forward: bool
     evaluate: Evaluator
-    _lowering: Lowering | None
+
+    @abstractmethod
+    def name_number(self, value: Number, name: str) -> None:
+        """Note what the source calls a number that it computes."""
 
     @abstractmethod
     def change(self, before: Any, after: Any) -> None:
@@ -70,7 +72,7 @@ class Statements(ABC):
             if isinstance(value, Unknown):
                 values: list[Any] = [value] * len(target.elts)
             elif isinstance(value, Values):
-                values = [value.tensor, Unknown("the indices of a maximum or minimum")]
+                values = [value.tensor, value]
             else:
                 values = self.evaluate.items(value, target)
             if len(values) != len(target.elts):
@@ -81,12 +83,12 @@ class Statements(ABC):
             raise Refused(f"the assignment to {ast.unparse(target)}", target)
 
     def _name(self, value: Any, name: str) -> None:
-        if not self.in_forward or self._lowering is None:
+        if not self.in_forward:
             return
         if isinstance(value, Tensor) and value.name is None:
             value.name = name
         if isinstance(value, Number) and isinstance(value.node, (ast.BinOp, ast.Call)):
-            self._lowering.builder.number_names.setdefault(ast.unparse(value.node), name)
+            self.name_number(value, name)
 
     def _Assign(self, node: ast.Assign, env: Environment) -> Any:
         value = self.evaluate(node.value, env)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ast
+import re
 from dataclasses import dataclass
 from typing import Any
 
 from kernelllm_jupyter.errors import UnsupportedModule
-from kernelllm_jupyter.starter.builder import Builder
 from kernelllm_jupyter.starter.calls import Calls, weights_of
 from kernelllm_jupyter.starter.domain import (
     ClassRef,
@@ -19,31 +19,37 @@ from kernelllm_jupyter.starter.domain import (
     Shape,
     Spec,
     Super,
+    Tensor,
     TensorInput,
     Unknown,
     WeightRef,
 )
 from kernelllm_jupyter.starter.evaluate import Environment, Evaluator, is_tensor, plain
-from kernelllm_jupyter.starter.graph import Graph
-from kernelllm_jupyter.starter.lowering import Lowering
+from kernelllm_jupyter.starter.graph import Plan, Stage
+from kernelllm_jupyter.starter.program import Program, region_of
 from kernelllm_jupyter.starter.statements import NOTHING, Statements
+from kernelllm_jupyter.starter.views import Views
 from kernelllm_jupyter.starter.vocabulary import FAMILIES
 from kernelllm_jupyter.syntax import parse
 from kernelllm_jupyter.values import Problem
 
 __all__ = ["Trace", "trace"]
 
+_FLOATS = ("float", "bfloat", "half")
+
 
 @dataclass(frozen=True)
 class Trace:
-    """A traced problem: the graph, and what the wrapper must check before it relies on it."""
+    """A traced problem: its plan, and what the wrapper must check before it relies on it."""
 
-    graph: Graph
+    plan: Plan
     tree: ast.Module
     cls: ast.ClassDef
     forward: ast.FunctionDef
     #: Pairs of an expression of ``forward`` and the value that it must have.
     assumptions: tuple[tuple[str, str], ...] = ()
+    #: The arguments of ``forward`` that are tensors of floating point.
+    tensors: tuple[str, ...] = ()
 
 
 def trace(problem: Problem) -> Trace:
@@ -70,14 +76,16 @@ class Tracer(Statements):
         self.tree = parse(problem.source)
         self.evaluate = Evaluator(self)
         self.call = Calls(self)
+        self.views = Views(self)
         self.in_forward = False
         self.module: Environment = {}
-        self._lowering: Lowering | None = None
+        self.program: Program | None = None
+        self.number_names: dict[str, str] = {}
+        self._tensors: list[TensorInput] = []
         self._assumed: dict[str, str] = {}
         self._chosen_in_init = False
         self._changed: dict[int, Any] = {}
         self._kept: list[Any] = []  # So that no identity in _changed is used twice.
-        self._first_input: ast.expr = ast.Name("input", ast.Load())
 
     # -- the whole line ---------------------------------------------------------------------------
 
@@ -94,13 +102,17 @@ class Tracer(Statements):
         env["self"] = instance
         self.in_forward = True
         result = self.execute(forward.body, env)
-        lowering = self.lowering(forward)
-        if isinstance(result, (tuple, list)):
+        if isinstance(result, (tuple, list)) and len(result) != 1:
             raise Refused("more than one result", forward)
-        tensor = lowering.builder.tensor(None if result is NOTHING else result, forward)
-        layout, stored = lowering.close(tensor)
-        graph = lowering.builder.finish(tensor, stored, layout)
-        return Trace(graph, self.tree, found.node, forward, tuple(self._assumed.items()))
+        if isinstance(result, (tuple, list)):
+            raise Refused("a tuple as the result", forward)
+        program = self._program(forward)
+        plan = program.plan(None if result is NOTHING else self.current(result), forward)
+        floats = tuple(t.name for t in self._tensors if t.spec.dtype.startswith(_FLOATS))
+        used = " ".join(line for stage in plan.stages for line in _lines_of(stage))
+        floats = tuple(name for name in floats if re.search(rf"\b{name}\b", used))
+        assumed = tuple(self._assumed.items())
+        return Trace(plan, self.tree, found.node, forward, assumed, floats)
 
     def _read_module(self) -> None:
         for statement in self.tree.body:
@@ -157,7 +169,7 @@ class Tracer(Statements):
                 env[name] = Number(ast.Name(name, ast.Load()), default)
             elif value is NOTHING or isinstance(value, (Spec, Unknown)):
                 spec = value if isinstance(value, Spec) else Spec(None)
-                if not spec.dtype.startswith(("float", "bfloat", "half")):
+                if not spec.dtype.startswith((*_FLOATS, "bool", "int64", "int32")):
                     raise Refused(f"inputs of dtype {spec.dtype}", forward)
                 env[name] = TensorInput(name, spec)
                 tensors.append(env[name])
@@ -167,18 +179,32 @@ class Tracer(Statements):
                 raise Refused(f"the argument {name}, which is no tensor", forward)
         if not tensors:
             raise Refused("a forward without tensor arguments", forward)
-        self._first_input = ast.Name(tensors[0].name, ast.Load())
-        self._lowering = Lowering(
-            Builder(tensors, _broadcast([t.spec.shape for t in tensors])), self.assume
-        )
+        if not any(t.spec.dtype.startswith(_FLOATS) for t in tensors):
+            raise Refused(f"inputs of dtype {tensors[0].spec.dtype}", forward)
+        taken = {*names, *self.module, "self", "torch", "nn", "F", "math", "triton", "tl"}
+        self.program = Program(taken, self.assume)
+        self._tensors = tensors
         return env
 
     # -- what evaluation asks for -----------------------------------------------------------------
 
-    def lowering(self, node: ast.AST) -> Lowering:
-        if self._lowering is None:
+    def _program(self, node: ast.AST) -> Program:
+        if self.program is None:
             raise Refused("arithmetic on tensors outside forward", node)
-        return self._lowering
+        return self.program
+
+    def apply(self, method: str, args: list[Any], node: ast.AST) -> Any:
+        """An operation on tensors: a method of :class:`~.lowering.Lowering`."""
+        return self._program(node).apply(method, args, node)
+
+    def made(self, value: Any, node: ast.AST) -> Any:
+        """``value`` as a tensor that ``forward`` has a name for."""
+        return self._program(node).made(value)
+
+    def name_number(self, value: Number, name: str) -> None:
+        """Note what the source calls a number that it computes."""
+        if value.node is not None:
+            self.number_names.setdefault(ast.unparse(value.node), name)
 
     def current(self, value: Any) -> Any:
         """What ``value`` is now: operations in place are seen through every name of a tensor."""
@@ -203,6 +229,10 @@ class Tracer(Statements):
             raise Refused("a choice that is not known before the call", node)
         self._assumed[ast.unparse(value.node)] = repr(value.value)
 
+    def require(self, text: str, value: str) -> None:
+        """Note that ``text`` must be ``value`` when ``forward`` is called."""
+        self._assumed[text] = value
+
     def assume_layer(self, path: ast.expr | None, text: str, value: str) -> None:
         """Note what a submodule is, where a constructor argument chose it."""
         if self._chosen_in_init and self.in_forward and path is not None:
@@ -212,31 +242,25 @@ class Tracer(Statements):
         return weights_of(layer)
 
     def shape_of(self, value: Any, node: ast.AST) -> Shape:
-        lowering = self.lowering(node)
-        tensor = lowering.builder.tensor(value, node)
-        if tensor.extent != "full":
-            raise Refused("the shape of a reduced value", node)
-        path = ast.Attribute(value=self._first_input, attr="shape", ctx=ast.Load())
-        return Shape(path, lowering.builder.shape)
+        """The shape of a tensor, reached through an argument of the same shape if there is one."""
+        if isinstance(value, Tensor):
+            known = region_of(value).shape_of(value)
+            same = [t for t in self._tensors if known is not None and t.spec.shape == known]
+            value = same[0] if same else self.made(value, node)
+        path = ast.Attribute(value=ast.Name(value.text, ast.Load()), attr="shape", ctx=ast.Load())
+        if isinstance(value, WeightRef):
+            path = ast.Attribute(value=value.node, attr="shape", ctx=ast.Load())
+        return Shape(path, value.spec.shape)
 
     def rank_of(self, value: Any, node: ast.AST) -> Number:
         shape = self.shape_of(value, node)
-        path = ast.Attribute(value=self._first_input, attr="ndim", ctx=ast.Load())
+        path = ast.Attribute(value=shape.node.value, attr="ndim", ctx=ast.Load())  # type: ignore[attr-defined]
         sizes = shape.sizes
         return Number(path, None if sizes is None else len(sizes), known=sizes is not None)
 
     def index(self, owner: Any, node: ast.Subscript, env: Environment) -> Any:
-        """``x[..., None]`` or ``x[:, None]`` after a reduction of the last dimension."""
-        builder = self.lowering(node).builder
-        if isinstance(owner, WeightRef) and "None" in ast.unparse(node.slice):
-            return WeightRef(node, Spec(None))
-        tensor = builder.tensor(owner, node)
-        text = ast.unparse(node.slice)
-        rank, axis = builder.rank, builder.axis
-        whole = {"(..., None)", "..., None"} | ({"(:, None)", ":, None"} if rank == 2 else set())
-        if tensor.extent == "drop" and axis and axis.kind == "last" and text in whole:
-            return builder.alias(tensor, "keep")
-        raise Refused(f"the item {ast.unparse(node)[:40]!r}", node)
+        """``x[..., None]``, ``x[:, 0]`` and the like: a view."""
+        return self.views.index(owner, node, env)
 
     def class_member(self, cls: ast.ClassDef, name: str) -> ast.FunctionDef | ast.expr | None:
         """A method, or the value of a class attribute, searched through the cell's bases."""
@@ -372,15 +396,7 @@ def _is_setting(value: Any) -> bool:
     return value is None or isinstance(value, (bool, int, float, str, tuple, Number))
 
 
-def _broadcast(shapes: list[tuple[int | None, ...] | None]) -> tuple[int | None, ...] | None:
-    """The shape that the inputs have together, as far as it is known."""
-    known = [shape for shape in shapes if shape is not None]
-    if len(known) < len(shapes):
-        return None
-    rank = max(len(shape) for shape in known)
-    sizes: list[int | None] = []
-    for place in range(-rank, 0):
-        here = [shape[place] for shape in known if -place <= len(shape)]
-        wide = [size for size in here if size != 1]
-        sizes.append(wide[0] if wide else 1)
-    return tuple(sizes)
+def _lines_of(stage: Stage) -> list[str]:
+    graph = stage.graph
+    inputs = [item.text for item in graph.inputs]
+    return [*stage.before, *inputs, *(weight.text for weight in graph.weights)]

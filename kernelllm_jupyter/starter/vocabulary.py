@@ -20,9 +20,9 @@ __all__ = [
 ]
 
 FAMILIES = (
-    "elementwise chains and activations, binary operations, scalar constants and constructor "
-    "parameters, reductions of rows (sum, mean, max, min, var, std, norm, logsumexp), softmax and "
-    "log-softmax, normalisation of rows, and elementwise losses"
+    "elementwise chains and activations, reductions, softmax, normalisation (layer, RMS, batch, "
+    "group, instance), matrix products and linear layers, convolutions, pooling, cumulative sums "
+    "and products, losses, attention, and compositions of these"
 )
 
 #: Elementwise functions: as ``torch.f``, ``torch.nn.functional.f`` or ``x.f``.
@@ -150,6 +150,18 @@ LAYERS: dict[str, str] = {
     "HuberLoss": "huber_loss reduction='mean' delta=1.0",
     "BCEWithLogitsLoss": "binary_cross_entropy_with_logits reduction='mean'",
     "BCELoss": "binary_cross_entropy reduction='mean'",
+    "TripletMarginLoss": "triplet_margin_loss margin=1.0 p=2 eps=1e-6 swap=False size_average=None "
+    "reduce=None reduction='mean'",
+    "CrossEntropyLoss": "cross_entropy weight=None size_average=None ignore_index=-100 reduce=None "
+    "reduction='mean' label_smoothing=0.0",
+    "NLLLoss": "nll_loss weight=None size_average=None ignore_index=-100 reduce=None "
+    "reduction='mean'",
+    "KLDivLoss": "kl_div size_average=None reduce=None reduction='mean' log_target=False",
+    "HingeEmbeddingLoss": "hinge_embedding_loss margin=1.0 size_average=None reduce=None "
+    "reduction='mean'",
+    "MarginRankingLoss": "margin_ranking_loss margin=0.0 size_average=None reduce=None "
+    "reduction='mean'",
+    "SoftMarginLoss": "soft_margin_loss size_average=None reduce=None reduction='mean'",
     "GLU": "glu dim=-1",
     "PairwiseDistance": "pairwise_distance p=2.0 eps=1e-6 keepdim=False",
     "CosineSimilarity": "cosine_similarity dim=1 eps=1e-8",

@@ -67,10 +67,14 @@ def code_of(problem: Problem, answer: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "family", ["pointwise", "graph", "reduction", "softmax", "norm", "loss", "gate"]
+    "family",
+    [
+        *("graph", "reduction", "norm", "loss", "gate", "matmul", "convolution", "pooling"),
+        *("channel norm", "cumulative", "classes", "composed"),
+    ],
 )
 def test_pairs_of_the_corpus_pass_the_check(corpus, family: str) -> None:
-    for seed in range(3):
+    for seed in range(1):
         example = corpus.draw(seed, "train", family)
         problem = Problem(example.source, "Model")
         verdict = check(problem, code_of(problem, example.answer), device="cpu")
@@ -79,10 +83,10 @@ def test_pairs_of_the_corpus_pass_the_check(corpus, family: str) -> None:
 
 def test_a_held_out_problem_has_a_pair_of_operations_that_no_training_module_has(corpus) -> None:
     trained = {
-        pair for seed in range(150) for pair in corpus.pairs_of(corpus.draw(seed, "train").graph)
+        pair for seed in range(150) for pair in corpus.pairs_of(corpus.draw(seed, "train").plan)
     }
     for seed in range(30):
-        unseen = corpus.pairs_of(corpus.draw(seed, "test").graph) - trained
+        unseen = corpus.pairs_of(corpus.draw(seed, "test").plan) - trained
         assert any(corpus.held("pair", *pair) for pair in unseen)
     assert not any(corpus.held("pair", *pair) for pair in trained)
 
@@ -144,19 +148,16 @@ def test_the_answer_streams_before_it_is_complete(corpus) -> None:
 @pytest.mark.parametrize(
     ("problem", "named"),
     [
-        (module("return self.conv(x)", "self.conv = nn.Conv2d(3, 4, 3)"), "nn.Conv2d in line 10"),
-        (module("return self.fc(x)", "self.fc = nn.Linear(6, 6)"), "nn.Linear in line 10"),
-        (module("return x @ x.T"), "the operator MatMult in line 13"),
-        (module("return torch.matmul(x, y)", arguments="x, y"), "torch.matmul in line 13"),
+        (module("return self.rnn(x)", "self.rnn = nn.LSTM(3, 4)"), "nn.LSTM in line 10"),
+        (module("return torch.linalg.inv(x)"), "torch.linalg.inv in line 13"),
+        (module("return x.sort(-1)"), "the method sort() in line 13"),
+        (module("return torch.einsum('ij,jk,kl->il', x, y, x)", arguments="x, y"), "einsum("),
         (module("return torch.foo(x)"), "torch.foo in line 13"),
-        (module("return x.argmax(-1)"), "the method argmax() in line 13"),
         (module("return x * 2 if x.sum() > 0 else x"), "an if on a tensor"),
-        (module("return x.sum(0).sum(-1)"), "sum of a value that is already reduced"),
         (module("return x / x.sum(-1)"), "without keepdim"),
         (module("return x, x + 1"), "more than one result"),
         (module("return x"), "a forward that computes nothing"),
         (module("return self.d(x)", "self.d = nn.Dropout(0.5)"), "nn.Dropout (random"),
-        (module("return F.scaled_dot_product_attention(x, x, x)"), "scaled_dot_product_attention"),
     ],
 )
 def test_a_module_outside_the_families_is_named_and_the_way_to_kernelllm_shown(
@@ -177,8 +178,8 @@ def test_integer_inputs_are_refused() -> None:
 
 
 def test_lines_are_counted_in_the_users_own_text() -> None:
-    source = "import torch.nn as nn\n" * 3 + module("return x @ x.T").source
-    with pytest.raises(UnsupportedModule, match="MatMult in line 13"):
+    source = "import torch.nn as nn\n" * 3 + module("return x.sort()").source
+    with pytest.raises(UnsupportedModule, match=r"sort\(\) in line 13"):
         PROFILE.prompt(Problem(source, "Model", first_line=4))
 
 
@@ -247,7 +248,7 @@ def test_what_a_constructor_argument_decides_is_checked_again_at_run_time(corpus
         .replace("return []", "return ['relu']")
     )
     problem = Problem(source, "Model")
-    code = code_of(problem, answer(trace(problem).graph))
+    code = code_of(problem, answer(trace(problem).plan))
     assert "if self.kind != 'relu':" in code
     run = f"{code}\n\nprint(ModelNew('relu')(torch.ones(3)))\nModelNew('tanh')(torch.ones(3))\n"
     done = run_interpreted(run)
@@ -261,7 +262,7 @@ def test_a_dtype_that_the_triton_kernel_was_not_written_for_raises(corpus) -> No
     from kernelllm_jupyter.starter.trace import trace
 
     problem = module("return torch.exp(x)")
-    code = code_of(problem, answer(trace(problem).graph))
+    code = code_of(problem, answer(trace(problem).plan))
     done = run_interpreted(f"{code}\n\nModelNew()(torch.ones(3, dtype=torch.int32))\n")
     assert "TypeError: this Triton kernel takes" in done.stderr
 
@@ -307,8 +308,10 @@ def test_the_candidate_keeps_the_users_constructor_names_and_arguments(corpus) -
 
     source = (TOOLS / "handwritten" / "06_rms_norm_llama.py").read_text()
     problem = Problem(source, "RMSNorm")
-    code = code_of(problem, answer(trace(problem).graph))
+    code = code_of(problem, answer(trace(problem).plan))
     assert "def __init__(self, dim: int, eps: float = 1e-6):" in code
     assert "self.weight = nn.Parameter(torch.ones(dim))" in code
-    assert re.search(r"def rms_norm_kernel\(x_ptr, weight_ptr, eps, out_ptr, n_cols", code)
+    assert re.search(
+        r"def rms_norm_kernel\(x_ptr, weight_ptr, eps, out_ptr, weight_size, n_cols", code
+    )
     assert check(problem, code, device="cpu").correct

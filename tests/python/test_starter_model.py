@@ -93,30 +93,31 @@ def test_an_answer_takes_few_tokens(tokenizer, corpus) -> None:
     for seed in range(60):
         answer = corpus.draw(seed, "train").answer
         ids = tokenizer(answer, add_special_tokens=False).input_ids
-        assert len(ids) < 60 + 12 * answer.count("\n@")
+        assert len(ids) < 2 * answer.count("\n")
 
 
 @pytest.mark.parametrize(
     "name",
     [
-        "01_swish_by_hand",
         "03_sequential_of_activations",
-        "05_softmax_by_hand",
         "06_rms_norm_llama",
-        "08_l2_normalise",
         "09_hard_swish_by_hand",
         "10_gated_sum",
-        "12_log_softmax_scaled",
-        "13_row_mean_relu",
-        "15_bias_relu_scale",
-        "16_clamp_divide",
-        "18_geglu_two_inputs",
         "21_mse_loss",
-        "24_subtract_multiply_leaky",
-        "26_attention_scores_softmax",
         "29_activation_by_name",
-        "33_global_average_pool_sigmoid",
         "38_helper_function",
+        "47_tensor4d_einsum",
+        "55_linear_relu_scale",
+        "58_sum_over_dim",
+        "62_argmax",
+        "65_long_softmax",
+        "71_masked_cumsum",
+        "73_group_norm",
+        "80_max_pool2d",
+        "85_cross_entropy",
+        "92_conv2d_square",
+        "98_conv_transpose2d",
+        "103_sdpa",
     ],
 )
 def test_a_module_written_by_hand_is_translated_and_proved(model, tokenizer, name: str) -> None:

@@ -19,11 +19,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from kernelllm_jupyter.errors import UnsupportedModule
-from kernelllm_jupyter.starter.graph import Graph
+from kernelllm_jupyter.starter.graph import LIMITS, Plan
 from kernelllm_jupyter.starter.trace import trace
 from kernelllm_jupyter.values import Problem
 
-from answers import answer
+import answers
+from answers import POINTWISE, answer
+from drills import drill
+from families import HEAVY
 from spellings import (
     BINARY,
     IDIOMS,
@@ -37,10 +40,14 @@ from spellings import (
     UNARY_CONSTANT,
 )
 
-__all__ = ["FAMILIES", "Example", "draw", "held", "pairs_of"]
+__all__ = ["FAMILIES", "Example", "draw", "drilled", "held", "pairs_of"]
 
-FAMILIES = ("pointwise", "graph", "reduction", "softmax", "norm", "loss", "gate", "tangle")
-_WEIGHTS = (18, 18, 17, 9, 13, 7, 3, 22)
+FAMILIES = ("pointwise", "graph", "reduction", "softmax", "norm", "loss", "gate", "tangle", *HEAVY)
+_WEIGHTS = (12, 12, 16, 9, 12, 6, 3, 7, 9, 6, 9, 7, 8, 5, 6, 9)
+#: What everything may follow: a convolution and its bias are not held out.
+_BEGINNINGS = frozenset({"load", "vec", "chan", "one", "row", "float", *answers.HEAVY})
+#: Operations that the row operations of long rows are taken apart into.
+_PARTS = frozenset("sub exp div square sqrt add abs log clamp_min mul".split())
 _ARGUMENTS = (
     "x y z a b c input inp tensor feat features hidden h src left right lhs rhs query key "
     "value state signal other residual skip gate t u w p q emb tokens acts logits img "
@@ -60,9 +67,13 @@ class Example:
 
     family: str
     source: str
-    graph: Graph
+    plan: Plan
     prompt: str
     answer: str
+
+    @property
+    def steps(self) -> int:
+        return sum(len(graph.steps) for graph in self.plan.graphs)
 
 
 def held(*parts: object) -> bool:
@@ -70,45 +81,65 @@ def held(*parts: object) -> bool:
     return hashlib.md5("|".join(map(str, parts)).encode()).digest()[0] < 20
 
 
-def pairs_of(graph: Graph) -> set[tuple[str, str]]:
-    """Pairs of an operation and one that uses its result."""
+def pairs_of(plan: Plan) -> set[tuple[str, str]]:
+    """Pairs of an operation and one that uses its result, as far as the source chose them."""
     found = set()
-    for step in graph.steps:
-        for operand in step.operands:
-            if operand.startswith("$v"):
-                source = graph.steps[int(operand[2:])].operation
-                if source not in ("load", "first", "second", "vec", "one", "float"):
-                    found.add((source, step.operation))
+    for graph in plan.graphs:
+        is_long = graph.layout.startswith("long_")
+        for step in graph.steps:
+            for operand in step.operands:
+                if not operand.startswith("$v"):
+                    continue
+                pair = (graph.steps[int(operand[2:])].operation, step.operation)
+                if is_long and not (set(pair) <= set(POINTWISE) and set(pair) - _PARTS):
+                    continue
+                if pair[0] not in _BEGINNINGS:
+                    found.add(pair)
     return found
 
 
-def draw(seed: int, split: str, family: str | None = None) -> Example:
+def draw(seed: int, split: str, family: str | None = None, usual: bool = True) -> Example:
     """Example number ``seed`` of ``split`` (``train`` or ``test``).
 
     Long graphs have more pairs, so that those with an unseen one are longer than the rest: a test
-    example is therefore drawn to the length of a training example.
+    example is therefore drawn to the length of a training example. Where not ``usual``, the sizes
+    of blocks are drawn too.
     """
     rng = random.Random(f"{split}-{family}-{seed}")
     while True:
-        found = _drawn(rng, "train", family, None)
+        chosen = family or rng.choices(FAMILIES, _WEIGHTS)[0]
+        found = _drawn(rng, "train", chosen, None, usual)
         if found is not None and split == "test":
-            found = _drawn(rng, split, family, len(found.graph.steps))
+            found = _drawn(rng, split, chosen, found.steps, usual)
         if found is not None:
             return found
 
 
-def _drawn(rng: random.Random, split: str, family: str | None, steps: int | None) -> Example | None:
-    """An example of ``split``, of exactly ``steps`` steps where given; None where none was met."""
-    for _ in range(400):
-        chosen = family or rng.choices(FAMILIES, _WEIGHTS)[0]
-        source = Writer(rng, split).module(chosen)
+def drilled(seed: int) -> Example:
+    """A drill in place of a module, without the pairs of operations that are held out."""
+    rng = random.Random(f"drill-{seed}")
+    while True:
+        plan = drill(rng)
+        steps = sum(len(graph.steps) for graph in plan.graphs)
+        if steps <= LIMITS["v"] and not any(held("pair", *pair) for pair in pairs_of(plan)):
+            return Example("drill", "", plan, plan.prompt(), answer(plan, rng))
+
+
+def _drawn(
+    rng: random.Random, split: str, family: str, steps: int | None, usual: bool
+) -> Example | None:
+    """An example of ``split``, of about ``steps`` steps where given; None where none was met."""
+    for _ in range(200):
+        source = Writer(rng, split).module(family)
         try:
-            graph = trace(Problem(source, "Model")).graph
+            plan = trace(Problem(source, "Model")).plan
         except UnsupportedModule:
-            continue  # Larger than the limits, or its axes disagree.
-        unseen = any(held("pair", *pair) for pair in pairs_of(graph))
-        if unseen == (split == "test") and steps in (None, len(graph.steps)):
-            return Example(chosen, source, graph, graph.prompt(), answer(graph))
+            continue  # Larger than the limits.
+        unseen = any(held("pair", *pair) for pair in pairs_of(plan))
+        text = answer(plan, None if usual else rng)
+        found = Example(family, source, plan, plan.prompt(), text)
+        if unseen == (split == "test") and (steps is None or abs(found.steps - steps) <= 2):
+            return found
     return None
 
 
@@ -134,7 +165,8 @@ class Writer:
         self.values: list[_Value] = []
         self.shape: list[int] = []
         self.dim = "-1"
-        self.uses_f = False
+        #: How ``get_inputs`` makes the arguments, where not all of one shape.
+        self.given: list[str] = []
 
     # -- small draws ------------------------------------------------------------------------------
 
@@ -282,6 +314,10 @@ class Writer:
     # -- families ---------------------------------------------------------------------------------
 
     def module(self, family: str) -> str:
+        if family in HEAVY:
+            result = self.heavy(family)
+            self.lines.append(f"return {result.text}")
+            return self.render()
         self.inputs(family)
         begun = self.rng.choice(self.arguments) if family != "loss" else self.arguments[0]
         first = _Value(begun, "full", True)
@@ -310,6 +346,55 @@ class Writer:
         )
         sizes = [3, 4, 5, 7, 8, 12, 16, 17, 24, 32, 33]
         self.shape = [self.rng.choice(sizes[: 6 if rank > 2 else 11]) for _ in range(rank)]
+
+        if family in ("reduction", "softmax", "norm") and self.chance(0.3):
+            self.shape = self.shape[:3]
+            place = self.rng.randrange(len(self.shape))
+            self.shape = [2 if at != place else 600 for at in range(len(self.shape))]
+            if place == len(self.shape) - 1:
+                self.shape[-1] = self.rng.choice([8200, 9000, 12345])
+
+    def heavy(self, family: str) -> _Value:
+        """One of the heavy operations, with elementwise ones before and after it."""
+        given, init, form = self.rng.choice(HEAVY[family])
+        channels = self.rng.choice([2, 4, 6, 8])
+        sizes = {
+            "B": self.rng.choice([2, 3]),
+            "C": channels,
+            "O": self.rng.choice([4, 6, 10, 12]),
+            "G": 2,
+            "M": self.rng.choice([5, 16, 20, 33]),
+            "N": self.rng.choice([7, 12, 24, 40]),
+            "K": self.rng.choice([8, 17, 32, 50]),
+            "E": self.rng.choice([5, 6]),
+            "H": self.rng.choice([8, 9, 11]),
+            "W": self.rng.choice([8, 10, 13]),
+            "L": self.rng.choice([12, 19, 30]),
+            "R": self.rng.choice([2, 3]),
+            "S": self.rng.choice([1, 2]),
+            "P": self.rng.choice([0, 1]),
+            "Q": self.rng.choice([1, 2]),
+        }
+        if family in ("channel norm", "cumulative") and self.chance(0.25):
+            sizes |= {"H": 90, "W": 100, "N": 8300, "L": 9000}
+        self.arguments = [self.fresh(_ARGUMENTS) for _ in given]
+        self.given = []
+        for shape in given:
+            numbers = ", ".join(str(sizes.get(word, word)) for word in shape.strip("!").split())
+            kind = f"torch.randn({numbers})"
+            if shape.startswith("!"):
+                kind = f"torch.randint(0, {sizes['N']}, ({numbers},))"
+            self.given.append(kind)
+        for line in init:
+            self.init.append(re.sub(r"(?<![\w.])[A-Z](?!\w)", lambda m: str(sizes[m[0]]), line))
+        first = _Value(self.arguments[0], "full", True)
+        if not given[0].startswith("K ") and self.chance(0.15):
+            first = self.named(self.chain(first, 1))
+        parts = dict(zip("abc", [first.text, *self.arguments[1:]], strict=False))
+        value = _Value(f"({form.format(**parts)})")
+        if "arg" in form or (family == "classes" and self.chance(0.7)):
+            return value
+        return self.chain(self.named(value), self.rng.choice([0, 1, 1, 2, 2, 3, 4]))
 
     def weighted(self, value: _Value, bias_too: bool = True) -> _Value:
         """Scaled (and shifted) by parameters of the module."""
@@ -553,7 +638,7 @@ class Writer:
         text += f"    def forward(self, {', '.join(self.arguments)}):\n"
         text += "".join(f"        {line}\n" for line in body)
         sizes = ", ".join(map(str, self.shape))
-        made = ", ".join(f"torch.randn({sizes})" for _ in self.arguments)
+        made = ", ".join(self.given or [f"torch.randn({sizes})" for _ in self.arguments])
         text += f"\n\ndef get_inputs():\n    return [{made}]\n\n\n"
         text += f"def get_init_inputs():\n    return [{', '.join(given)}]\n"
         return text

@@ -7,7 +7,8 @@
 ``--held-out`` translates problems that each have a pair of operations never trained on, greedily;
 ``--sampled`` of them again, ``--samples`` times each, for pass@k. ``--handwritten`` translates
 ``handwritten/``. ``--corpus`` needs no checkpoint: it checks the teacher's own answers. Only a
-verdict of ``correct`` counts. One JSON object is printed at the end.
+verdict of ``correct`` counts. One JSON object is printed at the end, and a table by family on
+standard error.
 """
 
 from __future__ import annotations
@@ -175,6 +176,13 @@ def corpus(count: int) -> dict[str, object]:
     return {"verdicts": dict(verdicts), "examples": examples}
 
 
+def table(found: dict[str, object]) -> list[str]:
+    """The families of a report as a Markdown table."""
+    families = found["families"]
+    assert isinstance(families, dict)
+    return ["| family | verified |", "|---|---|", *(f"| {k} | {v} |" for k, v in families.items())]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("checkpoint", type=pathlib.Path, nargs="?")
@@ -198,6 +206,10 @@ def main() -> None:
         if options.handwritten:
             report["handwritten"] = handwritten(translator)
     print(json.dumps(report, indent=1))
+    for name in ("held_out", "sampled"):
+        found = report.get(name)
+        if isinstance(found, dict):
+            print(f"\n{name}", *table(found), sep="\n", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ import json
 import os
 import pathlib
 import random
-import re
 import sys
 import time
 from collections.abc import Iterator
@@ -24,7 +23,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path[:0] = [str(pathlib.Path(__file__).parent), str(pathlib.Path(__file__).parents[2])]
 
 import torch
-from kernelllm_jupyter.starter.graph import LIMITS
+from kernelllm_jupyter.starter.graph import LIMITS, moved
 from torch.nn.functional import cross_entropy
 from transformers import (
     AutoTokenizer,
@@ -34,7 +33,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from corpus import draw
+from corpus import draw, drilled
 from vocabulary import build
 
 Pair = tuple[list[int], list[int]]
@@ -74,7 +73,7 @@ def new_model(tokenizer: PreTrainedTokenizerFast, options: argparse.Namespace) -
         num_hidden_layers=options.layers,
         num_attention_heads=options.heads,
         num_key_value_heads=options.heads,
-        max_position_embeddings=1024,
+        max_position_embeddings=2048,
         tie_word_embeddings=True,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
@@ -83,25 +82,24 @@ def new_model(tokenizer: PreTrainedTokenizerFast, options: argparse.Namespace) -
     return LlamaForCausalLM(config)
 
 
-def moved(text: str, shift: int) -> str:
-    """``text`` with every label moved up by ``shift``."""
-    return re.sub(r"([@#])(\d+)", lambda match: f"{match[1]}{int(match[2]) + shift}", text)
-
-
 def encoded(
     tokenizer: PreTrainedTokenizerFast, seed: int, split: str = "train", longest: int = LIMITS["v"]
 ) -> Pair | None:
     """Token ids of prompt (with BOS) and answer (with EOS), or None beyond ``longest`` steps.
 
-    A quarter of the training pairs have their labels moved up by a random number, so that the
+    Two in five training pairs are drills, which have every operation about equally often.
+    A third of the training pairs have their labels moved up by a random number, so that the
     labels of long graphs are met more often.
     """
-    example = draw(seed, split)
-    if len(example.graph.steps) > longest:
+    if split == "train" and seed % 5 < 2:
+        example = drilled(seed)
+    else:
+        example = draw(seed, split, usual=split != "train")
+    if example.steps > longest:
         return None
     order = random.Random(seed)
-    room = LIMITS["v"] - len(example.graph.steps)
-    shift = order.randint(0, room) if split == "train" and order.random() < 0.25 else 0
+    room = LIMITS["v"] - example.steps
+    shift = order.randint(0, room) if split == "train" and order.random() < 0.33 else 0
     prompt = tokenizer(moved(example.prompt, shift), add_special_tokens=False).input_ids
     answer = tokenizer(moved(example.answer, shift), add_special_tokens=False).input_ids
     return [tokenizer.bos_token_id, *prompt], [*answer, tokenizer.eos_token_id]
@@ -118,7 +116,7 @@ def batches(
     order, tokens = random.Random(options.seed), options.tokens_per_step
     for start in itertools.count(options.first, step=512):
         done = start - options.first
-        longest = 5 + round(35 * 4 * done / options.examples)
+        longest = 6 + round(LIMITS["v"] * 6 * done / options.examples)
         if options.resume is not None:
             longest = LIMITS["v"]
         drawn = (encoded(tokenizer, start + offset, longest=longest) for offset in range(512))
@@ -196,7 +194,7 @@ def train(
     chosen = optimisers(masters, [name for name, _ in model.named_parameters()])
     rates = [[group["lr"] for group in optimiser.param_groups] for optimiser in chosen]
     model.to(torch.bfloat16)
-    unseen = [pair for seed in range(200) if (pair := encoded(tokenizer, seed, "test"))]
+    unseen = [pair for seed in range(150) if (pair := encoded(tokenizer, seed, "test"))]
     seen = tokens = step = 0
     started = reported = time.monotonic()
     total = 0.0
@@ -225,7 +223,7 @@ def train(
                 flush=True,
             )
             total = 0.0
-            if now - reported > 150:
+            if now - reported > 120:
                 print(f"  exact on unseen pairs: {exact(model, unseen):.3f}", flush=True)
                 save(model, tokenizer, options, seen, tokens, now - started)
                 reported = time.monotonic()
@@ -262,7 +260,7 @@ def save(
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
         do_sample=False,
-        max_new_tokens=600,
+        max_new_tokens=1200,
     )
     model.save_pretrained(options.folder)
     tokenizer.save_pretrained(options.folder)
