@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kernelllm_jupyter.api import KernelLLM, benchmark, check
+    from kernelllm_jupyter.live.capture import capture
 
-__all__ = ["KernelLLM", "__version__", "benchmark", "check", "load_ipython_extension"]
+__all__ = ["KernelLLM", "__version__", "benchmark", "capture", "check", "load_ipython_extension"]
 
 
 def __getattr__(name: str) -> Any:
@@ -20,6 +21,10 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version("kernelllm-jupyter")
+    if name == "capture":
+        from kernelllm_jupyter.live.capture import capture
+
+        return capture
     if name in ("KernelLLM", "benchmark", "check"):
         from kernelllm_jupyter import api
 

@@ -9,9 +9,9 @@ candidates, each checked, and rounds of repair.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from kernelllm_jupyter.grid import Grid, told
 from kernelllm_jupyter.options import Request, request_from
@@ -20,7 +20,10 @@ from kernelllm_jupyter.recording import Recorded
 from kernelllm_jupyter.records import Records
 from kernelllm_jupyter.search import search
 from kernelllm_jupyter.translate import Finished, translate
-from kernelllm_jupyter.values import CheckOptions, Sampling, Timing, Translation, Verdict
+from kernelllm_jupyter.values import CheckOptions, Problem, Sampling, Timing, Translation, Verdict
+
+if TYPE_CHECKING:
+    from torch.nn import Module
 
 __all__ = ["KernelLLM", "benchmark", "check"]
 
@@ -56,7 +59,7 @@ class KernelLLM:
 
     def generate_triton(
         self,
-        source: str,
+        source: str | Module,
         *,
         max_new_tokens: int | None = None,
         temperature: float | None = None,
@@ -65,10 +68,12 @@ class KernelLLM:
     ) -> str:
         """The Triton module that the model writes for the PyTorch module in ``source``.
 
+        ``source`` may be a live module instead, as for :func:`check`.
+
         Not checked: see :func:`check`. Raises ``ProblemError`` where ``source`` is no problem and
         ``UnsupportedModule`` where the model does not cover it.
         """
-        problem = parse_problem(source, require_inputs=False)
+        problem = _problem(source, require_inputs=False)
         sampling = Sampling(
             temperature=temperature, top_p=top_p, max_new_tokens=max_new_tokens, seed=seed
         )
@@ -82,8 +87,10 @@ class KernelLLM:
 
     def translate(
         self,
-        source: str,
+        source: str | Module,
         *,
+        inputs: Sequence[Any] | None = None,
+        init: Any = None,
         k: int = 1,
         repair: int = 0,
         best: Literal["first", "fastest"] = "first",
@@ -96,6 +103,8 @@ class KernelLLM:
         progress: Callable[[str], None] | None = None,
     ) -> Translation:
         """Translate the PyTorch module in ``source`` as the magic does, and return all of it.
+
+        ``source`` may be a live module instead, with ``inputs`` and ``init`` as for :func:`check`.
 
         Up to ``k`` candidates are sampled side by side and checked as they become complete, with
         up to ``repair`` rounds more where none is correct; ``best`` is ``first`` or ``fastest``.
@@ -112,7 +121,9 @@ class KernelLLM:
         request = request_from(
             argparse.Namespace(model=self.model, **wanted, **drawn, top_p=top_p, seed=seed)
         )
-        problem = parse_problem(source, class_name=name, require_inputs=request.check)
+        problem = _problem(
+            source, inputs=inputs, init=init, class_name=name, require_inputs=request.check
+        )
         made = search(
             problem,
             self._engine,
@@ -170,8 +181,20 @@ class KernelLLM:
         self._engine.unload()
 
 
-def check(source: str, candidate: str, **options: Any) -> Verdict:
-    """Check a candidate against the PyTorch module in ``source``, in a worker process.
+def check(
+    source: str | Module,
+    candidate: str,
+    *,
+    inputs: Sequence[Any] | None = None,
+    init: Any = None,
+    **options: Any,
+) -> Verdict:
+    """Check a candidate against a PyTorch module, in a worker process.
+
+    ``source`` is the module's source, or a live instance: then the check has its weights, and the
+    inputs of calls that ``kernelllm_jupyter.capture`` kept, or ``inputs``, the list of the
+    arguments of ``forward``; ``init`` is a list or dict of the constructor's, where they cannot be
+    read off it.
 
     ``options`` are those of :func:`kernelllm_jupyter.verify.check.check`: ``device``,
     ``timeout_s``, ``seed``, …; the Triton kernels are compiled for the present GPU, and without
@@ -180,17 +203,49 @@ def check(source: str, candidate: str, **options: Any) -> Verdict:
     """
     from kernelllm_jupyter.verify.check import check as check_problem
 
-    return check_problem(
-        parse_problem(source), candidate, **{"compile_for": CheckOptions.target, **options}
-    )
+    problem = _problem(source, inputs=inputs, init=init)
+    return check_problem(problem, candidate, **{"compile_for": CheckOptions.target, **options})
 
 
-def benchmark(source: str, candidate: str, **options: Any) -> Timing:
-    """Time a candidate against the PyTorch module in ``source``; needs a GPU.
+def benchmark(
+    source: str | Module,
+    candidate: str,
+    *,
+    inputs: Sequence[Any] | None = None,
+    init: Any = None,
+    **options: Any,
+) -> Timing:
+    """Time a candidate against a PyTorch module; needs a GPU.
 
-    Without one the result's ``conclusion`` is ``not measured`` and its message says why.
+    ``source``, ``inputs`` and ``init`` are those of :func:`check`. Without a GPU the result's
+    ``conclusion`` is ``not measured`` and its message says why.
     """
     from kernelllm_jupyter.verify.benchmark import BenchmarkOptions
     from kernelllm_jupyter.verify.benchmark import benchmark as benchmark_problem
 
-    return benchmark_problem(parse_problem(source), candidate, BenchmarkOptions(**options))
+    problem = _problem(source, inputs=inputs, init=init)
+    return benchmark_problem(problem, candidate, BenchmarkOptions(**options))
+
+
+def _problem(
+    source: str | Module,
+    *,
+    inputs: Sequence[Any] | None = None,
+    init: Any = None,
+    class_name: str | None = None,
+    require_inputs: bool = True,
+) -> Problem:
+    """The problem that a source is, or a live module; values stand beside either."""
+    arguments = [[], init] if isinstance(init, dict) else init
+    if not isinstance(source, str):
+        from kernelllm_jupyter.live.problem import LiveArguments, problem_of
+
+        asked = LiveArguments(inputs=inputs, init=arguments)
+        return problem_of(source, "module", asked, require_inputs=require_inputs)
+    live = None
+    if inputs is not None or init is not None:
+        from kernelllm_jupyter.live.packing import Call, live_values
+
+        calls = [] if inputs is None else [Call(list(inputs))]
+        live = live_values(calls, init=arguments, what="inputs")
+    return parse_problem(source, class_name=class_name, live=live, require_inputs=require_inputs)

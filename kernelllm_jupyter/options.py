@@ -168,6 +168,15 @@ OPTIONS: tuple[Option, ...] = (
         metavar="EXPR",
         help="the constructor's arguments (default: the cell's get_init_inputs())",
     ),
+    _option(
+        "--from",
+        dest="live_module",
+        metavar="NAME",
+        notebook_only=True,
+        help="translate a live module of the notebook, such as model or model.block[2]: its "
+        "class's source, its weights, and the inputs of calls that kernelllm_jupyter.capture() "
+        "kept; the cell may be empty",
+    ),
     _option("--name", metavar="CLASS", help="which class of the cell to translate"),
     _option(
         "--device",
@@ -229,6 +238,8 @@ class Request:
     inputs: str | None = None
     init: str | None = None
     class_name: str | None = None
+    #: A live module of the notebook that is translated, by its name or path there.
+    live_module: str | None = None
     device: str = "auto"
     timeout_s: float = 60.0
     target: str = "auto"
@@ -281,6 +292,7 @@ def request_from(
         inputs=_unquoted(chosen.get("inputs")),
         init=_unquoted(chosen.get("init")),
         class_name=chosen.get("name"),
+        live_module=_unquoted(chosen.get("live_module")),
         device=chosen.get("device") or "auto",
         timeout_s=chosen.get("timeout", 60.0),
         target=_unquoted(chosen.get("target") or "auto"),

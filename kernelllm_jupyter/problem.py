@@ -18,7 +18,7 @@ from typing import Any
 from kernelllm_jupyter.errors import ProblemError, UsageError
 from kernelllm_jupyter.source_lines import own_lines
 from kernelllm_jupyter.syntax import parse, parse_expression
-from kernelllm_jupyter.values import Problem
+from kernelllm_jupyter.values import Live, Problem
 
 __all__ = ["free_names", "needs_live_values", "parse_problem"]
 
@@ -53,17 +53,16 @@ def parse_problem(
     inputs: str | None = None,
     init: str | None = None,
     names: Mapping[str, Any] | None = None,
-    live_inputs: bytes | None = None,
-    live_init: bytes | None = None,
+    live: Live | None = None,
     require_inputs: bool = True,
 ) -> Problem:
     """Read a cell or file as a problem.
 
     ``inputs`` and ``init`` are expressions that stand for ``get_inputs()`` and
     ``get_init_inputs()``; they become part of the problem's source, so that every trial of a
-    check draws fresh values. ``live_inputs`` and ``live_init`` are values instead, as
-    ``Problem.inputs`` describes them. ``names`` is the notebook's namespace: numbers, strings and
-    modules that the cell takes from it are written into the problem's source.
+    check draws fresh values. What is given as values instead comes in ``live``. ``names``
+    is the notebook's namespace: numbers, strings and modules that the cell takes from it are
+    written into the problem's source.
 
     Raises :class:`~kernelllm_jupyter.errors.ProblemError` with a line where the text is no
     problem as it stands.
@@ -77,17 +76,18 @@ def parse_problem(
     prelude = _prelude(whole, names or {})
     complete = "".join(line + "\n" for line in prelude) + whole
     defined = _defined(parse(complete))
-    if require_inputs and "get_inputs" not in defined and live_inputs is None:
+    live_inputs = live is not None and bool(live.inputs)
+    live_init = live is not None and live.init is not None
+    if require_inputs and "get_inputs" not in defined and not live_inputs:
         raise ProblemError(f"The cell has no get_inputs(): {ADD_INPUTS}.")
-    if "get_init_inputs" not in defined and live_init is None:
+    if "get_init_inputs" not in defined and not live_init:
         _require_no_arguments(tree, entry)
     return Problem(
         source=complete,
         class_name=entry,
-        has_inputs="get_inputs" in defined,
+        has_inputs="get_inputs" in defined and not live_inputs,
         has_init_inputs="get_init_inputs" in defined,
-        inputs=live_inputs,
-        init_inputs=live_init,
+        live=live,
         first_line=len(prelude) + 1,
         own_lines=own_lines(complete, len(prelude), text, wrapper, function),
     )

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from kernelllm_jupyter.timings import (
     Bound,
@@ -26,6 +26,9 @@ from kernelllm_jupyter.timings import (
     Timing,
     Work,
 )
+
+if TYPE_CHECKING:
+    from kernelllm_jupyter.carried import Carried
 
 VerdictKind = Literal[
     "correct",
@@ -61,6 +64,7 @@ __all__ = [
     "FinishReason",
     "Interval",
     "KernelTime",
+    "Live",
     "Message",
     "Problem",
     "Prompt",
@@ -77,22 +81,55 @@ __all__ = [
 
 
 @dataclass(frozen=True)
+class Live:
+    """Values of the user's session that go with a problem, as a worker takes them.
+
+    Each value is a form of JSON (see ``verify/tensors.py``) that names its tensors' bytes by their
+    place in ``carried``, a copy made when the problem was read. Nothing is pickled.
+    """
+
+    carried: Carried = field(repr=False, compare=False)
+    #: One list of ``forward``'s arguments for each call; empty where ``get_inputs()`` makes them.
+    inputs: tuple[Any, ...] = field(default=(), repr=False)
+    #: What the live module returned for each of them; None where that says nothing.
+    outputs: tuple[Any, ...] = field(default=(), repr=False)
+    #: Of how many last ones among the arguments these are the names: they are passed by keyword.
+    keywords: tuple[str, ...] = ()
+    #: The constructor's ``[args, kwargs]``; None where ``get_init_inputs()`` makes them.
+    init: Any = field(default=None, repr=False)
+    #: Weights and buffers by name; None where the constructor makes them.
+    state: Any = field(default=None, repr=False)
+    #: Weights that are one with another one, by that one.
+    ties: dict[str, str] = field(default_factory=dict)
+    #: The one floating-point dtype of all weights; None where there are several or none.
+    dtype: str | None = None
+    training: bool | None = None
+    #: Plain attributes by submodule, which the constructor is to make alike.
+    settings: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """All but the bytes."""
+        return {name: value for name, value in vars(self).items() if name not in ("carried",)}
+
+
+@dataclass(frozen=True)
 class Problem:
     """What is to be translated: the reference module and how to make and feed it.
 
     ``source`` is a complete Python module that defines ``class_name`` (a ``torch.nn.Module``),
     usually with ``get_inputs()`` and ``get_init_inputs()`` in KernelBench's form. It is only
-    ever executed in a worker. ``inputs`` and ``init_inputs`` are set where the user gave live
-    values instead: bytes made by ``torch.save`` of a list of positional arguments (or, for
-    ``init_inputs``, ``[args, kwargs]``), loaded in the worker with ``weights_only=True``.
+    ever executed in a worker. ``live`` holds what the user gave as values instead: inputs,
+    constructor arguments, weights. ``has_inputs`` says that the source's own ``get_inputs()`` is of
+    the problem; with live inputs it makes others of their kind, at other sizes too.
     """
 
     source: str
     class_name: str
     has_inputs: bool = True
     has_init_inputs: bool = True
-    inputs: bytes | None = field(default=None, repr=False)
-    init_inputs: bytes | None = field(default=None, repr=False)
+    live: Live | None = field(default=None, repr=False)
+    #: How messages call what ``source`` was made from.
+    called: str = "the cell"
     #: The line of ``source`` at which the user's text begins; lines before it were put there.
     first_line: int = 1
     #: For each line of ``source`` the user's line that it stands for, None where it is no line of

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from typing import Any
 
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
@@ -15,7 +16,7 @@ from kernelllm_jupyter.options import OPTIONS, request_from
 from kernelllm_jupyter.records import Records
 from kernelllm_jupyter.values import Translation
 
-__all__ = ["COMMANDS", "KernelLLMMagics", "complete_options"]
+__all__ = ["COMMANDS", "KernelLLMMagics", "complete_options", "with_empty_body"]
 
 COMMANDS = {
     "load": "load the model into its process now, instead of at the first translation",
@@ -64,9 +65,11 @@ class KernelLLMMagics(Magics):
     @cell_magic("kernelllm")
     def kernelllm_cell(self, line: str, cell: str) -> None:
         """Translate the cell's PyTorch module to Triton, in a new cell below, and check it."""
+        self._translate(parse_argstring(self.kernelllm_cell, line), cell)
+
+    def _translate(self, arguments: argparse.Namespace, cell: str) -> None:
         from kernelllm_jupyter.notebook.run import translate_in_notebook
 
-        arguments = parse_argstring(self.kernelllm_cell, line)
         settings = self.settings.in_force()
         request = request_from(arguments, settings)
         self._records.switch(settings["records"])
@@ -74,9 +77,15 @@ class KernelLLMMagics(Magics):
 
     @line_magic("kernelllm")
     def kernelllm_line(self, line: str) -> None:
-        """%kernelllm load | unload | status | stop | history | show | export | doctor"""
+        """%kernelllm load | unload | status | stop | history | show | export | doctor
+
+        %kernelllm --from NAME translates a live module of the notebook, as %%kernelllm does.
+        """
         from kernelllm_jupyter.notebook import commands
 
+        if line.split()[:1] == ["--from"] or line.startswith("--from="):
+            self._translate(parse_argstring(self.kernelllm_cell, line), "")
+            return
         settings = self._settings_for(line)
         parser = _CommandParser(prog="%kernelllm", add_help=False)
         parser.add_argument("command", choices=COMMANDS)
@@ -107,3 +116,10 @@ def complete_options(shell: Any, event: Any) -> list[str]:
     if not event.line.startswith("%%"):
         return list(COMMANDS)
     return [flag for option in OPTIONS for flag in option.flags if flag.startswith("--")]
+
+
+def with_empty_body(lines: list[str]) -> list[str]:
+    """Give a lone ``%%kernelllm --from NAME`` the empty body that IPython refuses to be without."""
+    if len(lines) == 1 and re.match(r"%%kernelllm\s.*--from\b", lines[0]):
+        return [lines[0].rstrip("\n") + "\n", "\n"]
+    return lines

@@ -8,7 +8,6 @@ had arrived stays in its cell and the panel says what happened.
 from __future__ import annotations
 
 import contextlib
-import io
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,18 +16,18 @@ from typing import Any
 
 from kernelllm_jupyter.address import destination
 from kernelllm_jupyter.engines import get_engine
-from kernelllm_jupyter.errors import KernelLLMError, UsageError
+from kernelllm_jupyter.errors import KernelLLMError
 from kernelllm_jupyter.grid import Row
 from kernelllm_jupyter.heading import Heading
 from kernelllm_jupyter.notebook import cell as cells
 from kernelllm_jupyter.notebook.headed import HeadedView
 from kernelllm_jupyter.notebook.live import LivePanels
 from kernelllm_jupyter.notebook.panel import PrintedPanel, View, WidgetPanel
+from kernelllm_jupyter.notebook.problems import problem_for
 from kernelllm_jupyter.notebook.recheck import Recheck
 from kernelllm_jupyter.notebook.several import Several
 from kernelllm_jupyter.notebook.static_panel import StaticPanel
 from kernelllm_jupyter.options import STARTER_HINT, Request
-from kernelllm_jupyter.problem import needs_live_values, parse_problem
 from kernelllm_jupyter.prompts import profile_for
 from kernelllm_jupyter.recording import Recorded
 from kernelllm_jupyter.records import Recording, Records
@@ -69,7 +68,7 @@ def translate_in_notebook(
     Raises what :func:`kernelllm_jupyter.translate.translate` raises, :class:`Stopped` after an
     interrupt, and :class:`NotCorrect` with ``--strict``.
     """
-    problem = _problem(shell, request, source)
+    problem = problem_for(shell, request, source)
     profile = profile_for(request.model, target=request.target)
     profile.prompt(problem)  # A module that is refused gets a message and no panel.
     engine = get_engine(request.model, idle_s=request.idle_s, quantization=request.quantization)
@@ -350,64 +349,3 @@ class _Run:
             session = self._recheck.session if self._recheck else None
             is_known = report.verdict is not None or report.timing is not None
             self._cell.head(self._heading, report.code if is_known else None, session)
-
-
-# --- the problem, with live values of the notebook ---------------------------------------------
-
-
-def _problem(shell: Any, request: Request, source: str) -> Problem:
-    inputs, live_inputs = _argument(shell, request.inputs, source, "--inputs")
-    init, live_init = _argument(shell, request.init, source, "--init")
-    return parse_problem(
-        source,
-        class_name=request.class_name,
-        inputs=inputs,
-        init=init,
-        live_inputs=live_inputs,
-        live_init=live_init,
-        names=shell.user_ns,
-        require_inputs=request.check or request.benchmark,
-    )
-
-
-def _argument(
-    shell: Any, expression: str | None, source: str, option: str
-) -> tuple[str | None, bytes | None]:
-    """An option's expression: as source where it can be, else its value as bytes."""
-    if expression is None or not source.strip():
-        return expression, None
-    if not needs_live_values(expression, source, shell.user_ns):
-        return expression, None
-    try:
-        value = shell.ev(expression)
-    except Exception as error:
-        raise UsageError(f"{option} {expression}: {type(error).__name__}: {error}") from None
-    return None, _serialized(value, f"{option} {expression}")
-
-
-def _serialized(value: Any, what: str) -> bytes:
-    import torch
-
-    arguments = list(value) if isinstance(value, list | tuple) else [value]
-    buffer = io.BytesIO()
-    try:
-        torch.save(_on_cpu(arguments), buffer)
-        buffer.seek(0)
-        torch.load(buffer, weights_only=True)
-    except Exception as error:
-        raise UsageError(
-            f"{what}: takes tensors, numbers, strings and lists of these ({error})."
-        ) from None
-    return buffer.getvalue()
-
-
-def _on_cpu(value: Any) -> Any:
-    import torch
-
-    if isinstance(value, torch.Tensor):
-        return value.detach().cpu()
-    if isinstance(value, list | tuple):
-        return [_on_cpu(item) for item in value]
-    if isinstance(value, dict):
-        return {key: _on_cpu(item) for key, item in value.items()}
-    return value

@@ -131,7 +131,8 @@ class Tracer(Statements):
 
     def _init_inputs(self) -> tuple[list[Any], dict[str, Any]]:
         function = self.module.get("get_init_inputs")
-        if self.problem.init_inputs is not None or not isinstance(function, Function):
+        live = self.problem.live
+        if (live is not None and live.init is not None) or not isinstance(function, Function):
             return [], {}
         found = self.inline(function, [], {}, function.node)
         if isinstance(found, dict):
@@ -144,7 +145,7 @@ class Tracer(Statements):
 
     def _inputs(self) -> list[Any] | None:
         function = self.module.get("get_inputs")
-        if self.problem.inputs is not None or not isinstance(function, Function):
+        if not self.problem.has_inputs or not isinstance(function, Function):
             return None
         try:
             found = self.inline(function, [], {}, function.node)

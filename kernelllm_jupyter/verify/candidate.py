@@ -27,6 +27,7 @@ from kernelllm_jupyter.verify.explaining.failures import (
     root_cause,
     text_of,
 )
+from kernelllm_jupyter.verify.given import parted
 from kernelllm_jupyter.verify.interpreter.assembly import NotInterpreted
 from kernelllm_jupyter.verify.interpreter.bounds import OutOfBounds
 from kernelllm_jupyter.verify.interpreter.races import DataRace
@@ -163,6 +164,8 @@ def _build(
         model = entry(*args, **kwargs)
     if device != "cpu":
         model = model.to(device)
+    if request["dtype"] is not None:
+        model = model.to(getattr(torch, request["dtype"]))
     entrant = Entrant(module, model, path, device, launches, vigilance)
     blobs: list[Blob] = []
     header = {
@@ -196,6 +199,7 @@ def _run(entrant: Entrant, message: Message) -> tuple[dict[str, Any], list[Blob]
     entrant.load(weights, request["training"])
     with torch.no_grad():
         inputs = _placed(entrant, unpack(request["inputs"], message.blobs, entrant.device))
+        positional, named = parted(inputs, tuple(request["keywords"]))
         zones = GuardZones() if entrant.on_gpu else None
         number = request["poison"]
         operators = Operators(math.nan if number is None else number, zones)
@@ -210,9 +214,9 @@ def _run(entrant: Entrant, message: Message) -> tuple[dict[str, Any], list[Blob]
             surroundings(entrant.device),
             HostReads(operators),
             operators,
-            taking(type(model).forward, inputs, {}, entrant.path),
+            taking(type(model).forward, positional, named, entrant.path),
         ):
-            outputs = plain_nest(model(*inputs))
+            outputs = plain_nest(model(*positional, **named))
         left = changed(before, settings())
         if entrant.on_gpu:
             _wait(outputs)

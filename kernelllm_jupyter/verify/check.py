@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from kernelllm_jupyter.carried import Carried
 from kernelllm_jupyter.errors import KernelLLMError, ProblemError, UsageError
 from kernelllm_jupyter.syntax import parse
 from kernelllm_jupyter.values import Finding, Problem, Sizes, Verdict
@@ -178,14 +179,15 @@ def make_request(
     seed: int = 0,
     allow_tf32: bool = False,
     target: str | None = None,
-) -> tuple[dict[str, Any], list[bytes]]:
-    """What the worker is asked, and the live inputs that go with it."""
+) -> tuple[dict[str, Any], Carried | tuple[()]]:
+    """What the worker is asked, and the bytes of live values that go with it."""
+    live = problem.live
     request = {
         "kind": kind,
         "source": problem.source,
         "class_name": problem.class_name,
-        "inputs": problem.inputs is not None,
-        "init_inputs": problem.init_inputs is not None,
+        "has_inputs": problem.has_inputs,
+        "live": live.to_json() if live is not None else None,
         "code": code,
         "timeout_s": timeout_s,
         "memory_mb": memory_mb or max(1024, available_memory_mb() * 6 // 10),
@@ -193,8 +195,7 @@ def make_request(
         "allow_tf32": allow_tf32,
         "target": target,
     }
-    blobs = [blob for blob in (problem.inputs, problem.init_inputs) if blob is not None]
-    return request, blobs
+    return request, live.carried if live is not None else ()
 
 
 def problem_error(found: dict[str, Any], problem: Problem) -> ProblemError:
@@ -202,7 +203,7 @@ def problem_error(found: dict[str, Any], problem: Problem) -> ProblemError:
 
     def named(match: re.Match[str]) -> str:
         own = problem.own_line(int(match[1]))
-        return "the cell" if own is None else f"line {own} of the cell"
+        return problem.called if own is None else f"line {own} of {problem.called}"
 
     message = re.sub(r"line (\d+) of the cell", named, found["message"])
     line = found["line"]

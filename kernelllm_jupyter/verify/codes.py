@@ -101,6 +101,7 @@ NOT_MADE: Mapping[str, str] = {
     "out_of_bounds": "Accesses out of bounds are tracked in the interpreter only.",
     "weights": "Weights could not be matched with the reference's, so they were not varied.",
     "sizes": "Other sizes were not tried.",
+    "live_values": "Live inputs or weights have the given size, which is too large here.",
     "configurations": "Some autotuning configurations were not run, for want of time.",
     "variations": "Runs took too long for further variations.",
 }

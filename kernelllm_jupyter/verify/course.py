@@ -17,12 +17,14 @@ from typing import Any
 
 from kernelllm_jupyter.verify.explaining.explain import only_store
 from kernelllm_jupyter.verify.findings import Findings, Refusal, Say
+from kernelllm_jupyter.verify.given import Given
 from kernelllm_jupyter.verify.opponent import Opponent
 from kernelllm_jupyter.verify.referee import Match
-from kernelllm_jupyter.verify.reference import Reference, ReferenceFailure, live_values
+from kernelllm_jupyter.verify.reference import Reference, ReferenceFailure
 from kernelllm_jupyter.verify.sizing.footprint import Footprint, described
 from kernelllm_jupyter.verify.sizing.scaling import AFFORDABLE, REDUCED, Scaled, Scaling, Values
 from kernelllm_jupyter.verify.sizing.sizes import integers
+from kernelllm_jupyter.verify.tensors import Blob
 
 __all__ = ["judge"]
 
@@ -74,7 +76,7 @@ LOUD = frozenset(("runtime_error", "compile_error", "out_of_memory", "crashed"))
 def judge(
     wire: socket.socket,
     request: dict[str, Any],
-    blobs: list[bytearray],
+    blobs: list[Blob],
     folder: Path,
     device: str,
     say: Say,
@@ -102,7 +104,7 @@ class Course:
         self,
         opponent: Opponent,
         request: dict[str, Any],
-        blobs: list[bytearray],
+        blobs: list[Blob],
         folder: Path,
         device: str,
         say: Say,
@@ -124,14 +126,13 @@ class Course:
         """Raise :class:`Refusal` or :class:`ReferenceFailure`, or return: then it is correct."""
         self.say("reference", "running the reference")
         with self.findings.timed("sizes"):
-            live, init = live_values(self.request, self.blobs)
+            given = Given.of(self.request, self.blobs)
             self.scaling = Scaling(
                 self.request["source"],
                 self.request["class_name"],
                 self.folder,
                 int(self.request["seed"]),
-                live,
-                init,
+                given,
             )
             reductions = self._reductions()
         if reductions:
@@ -158,7 +159,8 @@ class Course:
 
     def _match_with(self, source: str, findings: Findings, *, patient: bool = False) -> Match:
         with self.findings.timed("reference"):
-            request = {**self.request, "source": source}
+            own_size = source == self.request["source"]
+            request = {**self.request, "source": source, "own_size": own_size}
             reference = Reference(request, self.blobs, self.folder, self.device)
         built, self.built = self.built, True
         say = self._say_candidate if patient else self.say
@@ -196,6 +198,17 @@ class Course:
                 f"The problem's own inputs ({', '.join(reduced_from)}) are too large for the "
                 f"interpreter: this was checked at {', '.join(inputs)}.",
             )
+            if match.reference.given.inputs or match.reference.given.state:
+                self._note_made_up(match.reference.lives)
+
+    def _note_made_up(self, has_weights: bool) -> None:
+        """Say that live values are of one size only."""
+        what = "inputs" if has_weights else "inputs and weights"
+        self.findings.skip(
+            "live_values",
+            f"The live module's {what} have the given size: at the reduced one, others of their "
+            "kind were made.",
+        )
 
     def _try_full_size(self, scaled: Scaled, per_run_s: float) -> bool:
         """One run at the given size, where it is affordable; what it shows counts.
@@ -227,6 +240,7 @@ class Course:
             self.findings.trials += 1
             self._note_sizes(match)
             self.findings.unwarn("reduced_size")
+            self.findings.unskip("live_values")
         return made
 
     def _try_stretched(self, match: Match, base: Values) -> None:
@@ -334,7 +348,7 @@ class Course:
         self._conclude()
 
     def _why_not(self) -> str:
-        if self.scaling.live is not None:
+        if self.scaling.given_inputs is not None:
             return "the inputs are given as values."
         if self.scaling.given is None or not self.scaling.sizes:
             return "no integer of get_inputs() or get_init_inputs() could be varied."

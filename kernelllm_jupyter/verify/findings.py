@@ -68,6 +68,10 @@ class Findings:
         if not any(found["code"] == code for found in self.not_made):
             self.not_made.append({"code": code, "message": message})
 
+    def unskip(self, code: str) -> None:
+        """Take a check back that was made after all."""
+        self.not_made = [found for found in self.not_made if found["code"] != code]
+
     def measure(self, comparison: Comparison) -> None:
         """Keep the error and budget of the worst element so far."""
         if comparison.error is not None and comparison.ratio > self.worst_ratio:

@@ -66,15 +66,24 @@ class Opponent:
         #: Whether an answer is still out after such a wait: nothing more can be asked then.
         self.busy = False
 
-    def build(self, arguments: Any, request: dict[str, Any], *, again: bool = False) -> Built:
+    def build(
+        self,
+        arguments: Any,
+        request: dict[str, Any],
+        *,
+        again: bool = False,
+        dtype: str | None = None,
+    ) -> Built:
         """Have ``ModelNew`` built; raises ``Foreign`` where the arguments cannot cross over.
 
-        ``again`` builds another one from the module that was executed before.
+        ``again`` builds another one from the module that was executed before; ``dtype`` is what
+        its weights are converted to.
         """
         blobs: list[Blob] = []
         header = {
             "do": "build",
             "again": again,
+            "dtype": dtype,
             "init": pack(arguments, blobs),
             **{name: request[name] for name in ("code", "seed", "memory_mb", "allow_tf32")},
         }
@@ -99,6 +108,7 @@ class Opponent:
         training: bool,
         poison: float = math.nan,
         padding_undefined: bool = False,
+        keywords: tuple[str, ...] = (),
     ) -> None:
         """Have it run once, and do not wait; raises ``Foreign`` as ``build`` does."""
         blobs: list[Blob] = []
@@ -110,6 +120,7 @@ class Opponent:
             "launch": launch,
             "training": training,
             "padding_undefined": padding_undefined,
+            "keywords": keywords,
             "poison": None if math.isnan(poison) else poison,
         }
         self._send(header, blobs)

@@ -88,14 +88,16 @@ class Match:
         with timed("build"):
             self.build()
         self.say("reference", "")
-        first, second = (self.reference.draw(self.seed + n) for n in (0, 1))
+        first, second = (self.reference.draw(self.seed + n, n) for n in (0, 1))
         self.inputs = first
-        trials = plan(self.seed, first, second)
+        trials = plan(self.seed, first, second, len(self.reference.calls))
         if brief:
             self.findings.skip("variations", "Runs take too long for further variations.")
             trials = [trial for trial in trials if trial.own]
         with timed("mode"):
             self._settle_mode(first)
+            if self.training == self.reference.training:
+                self.reference.confirm()
         with timed("own_inputs"):
             self._try_first(trials[0])
         for trial in trials[1:]:
@@ -134,7 +136,12 @@ class Match:
         """Have ``ModelNew`` built with the reference's arguments, and match its weights."""
         self.say("candidate", "building the candidate")
         try:
-            built = self.opponent.build(self.reference.init, self.request, again=self.again)
+            built = self.opponent.build(
+                self.reference.init,
+                self.request,
+                again=self.again,
+                dtype=self.reference.given.dtype,
+            )
         except Foreign as error:
             raise _cannot_cross("get_init_inputs()", error) from None
         if built.added_names:
@@ -143,7 +150,20 @@ class Match:
                 f"The code uses {', '.join(built.added_names)}, which this torch or triton no "
                 "longer has; the check put the names back, your own session does not.",
             )
-        self.names, self.twins = _matched(self.reference.state, built.state)
+        self.names, self.twins = _matched(self.reference.seeded, built.state)
+        self._equate_twins()
+
+    def _equate_twins(self) -> None:
+        """Give weights that cannot be told apart one value, where the live module's differ."""
+        state = self.reference.state
+        for name, twin in self.twins.items():
+            if not torch.equal(state[name], state[twin]):
+                self.findings.skip(
+                    "weights",
+                    f"Which of the candidate's weights stands for {name} and which for {twin} "
+                    "cannot be told (keep their names): both had the values of the latter.",
+                )
+                state[name] = state[twin].clone()
 
     def _settle_mode(self, inputs: list[Any]) -> None:
         """Leave training mode where the module draws random numbers in it (dropout)."""
@@ -205,7 +225,8 @@ class Match:
         if self.findings.warned("contiguous_only"):
             return
         drawn = self._drawn(trial)
-        if drawn is None or _strides(drawn[0]) == _strides(self.reference.draw(trial.seed)):
+        plain = self.reference.draw(trial.seed, trial.call)
+        if drawn is None or _strides(drawn[0]) == _strides(plain):
             return
         if self._wrong_without_error(drawn, trial):
             self.findings.warn(
@@ -282,7 +303,7 @@ class Match:
     def _drawn(self, trial: Trial) -> tuple[list[Any], State] | None:
         """Inputs and weights of a trial; None where this problem has nothing to vary."""
         self.say("reference", "")
-        inputs = self.reference.draw(trial.seed)
+        inputs = self.reference.draw(trial.seed, trial.call)
         if trial.change is not None:
             changed = trial.change(inputs)
             if changed is None:
@@ -309,8 +330,9 @@ class Match:
             state[name] = original[name]
         if not changed & self.names.keys():
             return None
-        for name, twin in self.twins.items():
-            state[name] = state[twin].clone()
+        for alike in (self.twins, self.reference.ties):
+            for name, twin in alike.items():
+                state[name] = state[twin].clone()
         return inputs, state
 
     def _expectation(self, trial: Trial, inputs: list[Any], state: State) -> Expectation | None:
@@ -337,6 +359,7 @@ class Match:
                 training=self.training,
                 poison=trial.poison,
                 padding_undefined=trial.padding_undefined,
+                keywords=self.reference.given.keywords,
             )
         except Foreign as error:
             raise _cannot_cross("get_inputs()", error) from None
@@ -356,7 +379,8 @@ class Match:
         The inputs are those of an earlier trial, so that what is kept by content shows as well.
         """
         self.say("reference", "")
-        inputs, state = self.reference.draw(trial.seed), self.reference.state
+        inputs = self.reference.draw(trial.seed, trial.call)
+        state = self.reference.state
         expectation = self.reference.expect(inputs, state, self.training, trial.seed)
         if not any(
             isinstance(x, torch.Tensor) and x.numel() for _, x in leaves(expectation.outputs)

@@ -7,7 +7,6 @@ becomes a :class:`ReferenceFailure` with the user's line.
 from __future__ import annotations
 
 import copy
-import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -20,13 +19,16 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from kernelllm_jupyter.verify.child import constructor_arguments, execute
 from kernelllm_jupyter.verify.explaining.failures import failure_line, failure_text
+from kernelllm_jupyter.verify.given import Given, parted
 from kernelllm_jupyter.verify.nests import copied, mapped
+from kernelllm_jupyter.verify.revival import WHY_UNLIKE, differing, load, unlike
 from kernelllm_jupyter.verify.surroundings import surroundings
+from kernelllm_jupyter.verify.tensors import Blob
 from kernelllm_jupyter.verify.trials import sow
 from kernelllm_jupyter.verify.watching.audit import Overflow
 from kernelllm_jupyter.verify.watching.workload import Workload
 
-__all__ = ["Expectation", "Reference", "ReferenceFailure", "live_values"]
+__all__ = ["Expectation", "Reference", "ReferenceFailure"]
 
 T = TypeVar("T")
 ROUNDING = torch.finfo(torch.float32).eps / 2
@@ -90,38 +92,68 @@ class Expectation:
 
 
 class Reference:
-    """The user's module in the referee's process."""
+    """The user's module in the referee's process.
 
-    def __init__(self, request: dict[str, Any], blobs: list[bytearray], folder: Path, device: str):
+    At other sizes than the given one (``own_size`` false in the request) live values do not fit;
+    weights are used where they do.
+    """
+
+    def __init__(self, request: dict[str, Any], blobs: list[Blob], folder: Path, device: str):
         self.path = folder / "reference.py"
         self.device = device
         self.seed = int(request["seed"])
         self.allow_tf32 = bool(request["allow_tf32"])
-        self.fixed_inputs, live_init = live_values(request, blobs)
+        self.given = Given.of(request, blobs)
+        #: The calls whose arguments are the problem's own inputs.
+        self.calls = self.given.inputs if request.get("own_size", True) else []
         with self._blamed("cannot be read"):
             self.module = execute(request["source"], self.path)
             self.entry = getattr(self.module, request["class_name"])
-        self.init = self._init(live_init)
+        self.init = self._init()
         with self._blamed("cannot be built"):
             sow(self.seed)
             args, kwargs = copied(self.init)
             self.model: torch.nn.Module = self.entry(*args, **kwargs).to(device)
         self.state = self._snapshot(self.model)
+        #: As the constructor makes it by the seed, which is how a candidate's is made too.
+        self.seeded = self.state
+        #: Whether it has the live module's weights.
+        self.lives = False
+        if self.given.state is not None:
+            self._bring_to_life(self.given.state, required=request.get("own_size", True))
+        self.ties = {**_ties(self.model), **(self.given.ties if self.lives else {})}
         self.training = self.model.training
 
-    def _init(self, live: Any) -> tuple[list[Any], dict[str, Any]]:
-        if live is not None:
-            return constructor_arguments(live)
+    def _init(self) -> tuple[list[Any], dict[str, Any]]:
+        if self.given.init is not None:
+            return self.given.init
         if not hasattr(self.module, "get_init_inputs"):
             return [], {}
         with self._blamed("failed in get_init_inputs()"):
             sow(self.seed)
             return constructor_arguments(self.module.get_init_inputs())
 
-    def draw(self, seed: int) -> list[Any]:
-        """The positional arguments of ``forward``, fresh by ``seed``."""
-        if self.fixed_inputs is not None:
-            drawn = copied(self.fixed_inputs)
+    def _bring_to_life(self, state: dict[str, torch.Tensor], *, required: bool) -> None:
+        """Take over the live module's dtype, mode, and weights where they fit."""
+        if self.given.training is not None:
+            self.model.train(self.given.training)
+        if self.given.dtype is not None:
+            self.model.to(getattr(torch, self.given.dtype))
+        self.seeded = self._snapshot(self.model)
+        fault = unlike(self.model, state, self.given.settings)
+        if fault is None:
+            load(self.model, state)
+            self.state = self._snapshot(self.model)
+            self.lives = True
+        elif required:
+            raise ReferenceFailure(fault)
+        else:
+            self.state = self.seeded
+
+    def draw(self, seed: int, call: int = 0) -> list[Any]:
+        """The arguments of ``forward``, fresh by ``seed``, or those of a live call."""
+        if self.calls:
+            drawn: Any = copied(self.calls[call % len(self.calls)])
         else:
             if not hasattr(self.module, "get_inputs"):
                 raise ReferenceFailure(
@@ -139,6 +171,14 @@ class Reference:
                 f"{type(drawn).__name__}: return the list of forward()'s arguments."
             )
         return list(mapped(list(drawn), lambda tensor: tensor.detach().to(self.device)))
+
+    def confirm(self) -> None:
+        """Raise where it does not give what the live module returned for the same inputs."""
+        for call, wanted in enumerate(self.given.outputs[: len(self.calls)]):
+            if wanted is not None:
+                fault = differing(self.outputs(self.draw(0, call), self.training, 0), wanted)
+                if fault is not None:
+                    raise ReferenceFailure(f"{fault} {WHY_UNLIKE}")
 
     def expect(
         self,
@@ -237,7 +277,8 @@ class Reference:
                 own[name].copy_(value)
             model.train(training)
             sow(seed)
-            return model(*inputs)
+            positional, named = parted(inputs, self.given.keywords)
+            return model(*positional, **named)
 
     def _snapshot(self, model: torch.nn.Module) -> dict[str, torch.Tensor]:
         return {
@@ -322,12 +363,13 @@ def _moved(values: Any, seed: int) -> Any:
     return mapped(values, move)
 
 
-def live_values(request: dict[str, Any], blobs: list[bytearray]) -> tuple[Any, Any]:
-    """Inputs and constructor arguments that came as values; None where the source makes them."""
-    inputs = _loaded(blobs[0]) if request["inputs"] else None
-    init = _loaded(blobs[-1]) if request["init_inputs"] else None
-    return inputs, init
-
-
-def _loaded(blob: bytearray) -> Any:
-    return torch.load(io.BytesIO(blob), weights_only=True, map_location="cpu")
+def _ties(model: torch.nn.Module) -> dict[str, str]:
+    """Weights that are the same tensor as one before them, by that one."""
+    first: dict[int, str] = {}
+    ties = {}
+    for name, value in model.state_dict(keep_vars=True).items():
+        if isinstance(value, torch.Tensor):
+            owner = first.setdefault(id(value), name)
+            if owner != name:
+                ties[name] = owner
+    return ties

@@ -76,8 +76,6 @@ def rehearse(launches: Launches) -> None:
         "source": REFERENCE,
         "kind": "check",
         "class_name": "Model",
-        "inputs": False,
-        "init_inputs": False,
         "code": CANDIDATE,
         "timeout_s": 60.0,
         "seed": 0,

@@ -18,6 +18,7 @@ import torch
 from kernelllm_jupyter.verify import candidate, compat_inductor, course
 from kernelllm_jupyter.verify.isolation.sandbox import limit_memory
 from kernelllm_jupyter.verify.protocol import BadMessage, Closed, receive, send
+from kernelllm_jupyter.verify.tensors import Blob
 from kernelllm_jupyter.verify.watching.audit import Launches
 
 __all__ = ["install", "play"]
@@ -85,7 +86,7 @@ def play(
 
 def _final(
     request: dict[str, Any],
-    blobs: list[bytearray],
+    blobs: list[Blob],
     folder: Path,
     wire: socket.socket,
     report: socket.socket,

@@ -28,7 +28,7 @@ from kernelllm_jupyter.verify.isolation.crowd import (
 )
 from kernelllm_jupyter.verify.isolation.sandbox import adopt_orphans, isolate
 from kernelllm_jupyter.verify.pair import Pair, Start, sweep
-from kernelllm_jupyter.verify.protocol import BadMessage, Closed, receive, send
+from kernelllm_jupyter.verify.protocol import BadMessage, Closed, receive, receive_unopened, send
 
 __all__ = ["main"]
 
@@ -124,14 +124,14 @@ class Server:
         # Made first: what is forked later would have the request, with the reference, in memory.
         pair = self.standby.popleft() if self.standby else Pair.make(self.start)
         try:
-            message = receive(caller)
+            parcel = receive_unopened(caller)
         except (Closed, BadMessage):
             self.standby.append(pair)
             caller.close()
             return
         now = time.monotonic()
-        timeout_s = float(message.header["timeout_s"])
-        memory_mb = int(message.header["memory_mb"])
+        timeout_s = float(parcel.header["timeout_s"])
+        memory_mb = int(parcel.header["memory_mb"])
         # A spawned child may still be importing torch; the clock starts when it reports.
         deadline = now + timeout_s + (0.0 if self.fork_server else SPAWN_LIMIT_S)
         game = Game(caller, pair, now, deadline, timeout_s, memory_mb, now)
@@ -141,9 +141,11 @@ class Server:
         for output in pair.outputs.values():
             self.selector.register(output, selectors.EVENT_READ, lambda: self._drain(game))
         try:
-            send(pair.report, message.header, message.blobs)
+            send(pair.report, parcel.header, parcel)
         except Closed:
             self._referee_gone(game)
+        finally:
+            parcel.close()
 
     def _drain(self, game: Game) -> None:
         before = sum(len(text) for text in game.pair.printed.values()) + game.pair.dropped

@@ -13,9 +13,11 @@ from typing import Any
 
 import torch
 
+from kernelllm_jupyter.carried import Buffer
+
 __all__ = ["Blob", "Foreign", "pack", "plain_nest", "unpack"]
 
-Blob = bytes | bytearray | memoryview
+Blob = Buffer
 
 #: Dtypes whose elements fill whole bytes and mean the same on both sides; no quantized ones.
 PLAIN = re.compile(r"bool|u?int(8|16|32|64)|b?float(16|32|64)|float8_\w+|complex(32|64|128)")
@@ -114,7 +116,7 @@ def _pack_tensor(tensor: torch.Tensor, blobs: list[Blob], shapes_only: bool) -> 
     }
 
 
-def unpack(form: Any, blobs: list[bytearray], device: str = "cpu", depth: int = 0) -> Any:
+def unpack(form: Any, blobs: list[Blob], device: str = "cpu", depth: int = 0) -> Any:
     """The value that :func:`pack` wrote; raises ``ValueError`` where the form is not sound.
 
     Whoever wrote the form may be hostile: a tensor is made only where its bytes are all there, so
@@ -142,7 +144,7 @@ def unpack(form: Any, blobs: list[bytearray], device: str = "cpu", depth: int = 
     raise ValueError("a value of an unknown form")
 
 
-def _unpack_tensor(form: dict[str, Any], blobs: list[bytearray], device: str) -> torch.Tensor:
+def _unpack_tensor(form: dict[str, Any], blobs: list[Blob], device: str) -> torch.Tensor:
     dtype = _dtype(form.get("dtype"))
     shape, strides = _counts(form.get("shape")), _counts(form.get("strides"))
     (index,) = _counts([form["tensor"]])

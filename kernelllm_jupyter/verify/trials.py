@@ -11,7 +11,7 @@ import hashlib
 import math
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy
@@ -47,6 +47,8 @@ class Trial:
     poison: float = math.nan
     #: Masked lanes for which a load names no value are NaN; being wrong then is a warning only.
     padding_undefined: bool = False
+    #: Of several calls whose arguments are the inputs, the one that they come from.
+    call: int = 0
 
     @property
     def leniency(self) -> Leniency:
@@ -56,19 +58,28 @@ class Trial:
         return "coarse" if self.coarse else "close"
 
 
-def plan(seed: int, first: list[Any], second: list[Any]) -> list[Trial]:
+def plan(seed: int, first: list[Any], second: list[Any], calls: int = 0) -> list[Trial]:
     """The trials in the order in which they are made: the problem's own first.
 
     ``first`` and ``second`` are two draws of its inputs. Integers and masks that are the same in
     both are left alone: they may be offsets, lengths or a causal mask, which have to fit.
+
+    Where there are ``calls`` whose arguments are the inputs, each is a trial of its own, and
+    they take turns in the variations.
     """
+    poisons = (math.nan, POISON_NUMBER, -POISON_NUMBER)
     own = [
-        Trial(f"seed {seed + n}", seed + n, own=True, poison=number)
-        for n, number in enumerate((math.nan, POISON_NUMBER, -POISON_NUMBER))
+        Trial(f"seed {seed + n}", seed + n, own=True, poison=poisons[n % 3], call=n)
+        for n in range(max(3, calls))
     ]
     drawn = _drawn_anew(first, second)
+    variations = _variations(seed, drawn)
+    turns = max(1, calls)
+    return [*own, *(replace(trial, call=n % turns) for n, trial in enumerate(variations))]
+
+
+def _variations(seed: int, drawn: frozenset[str]) -> list[Trial]:
     return [
-        *own,
         Trial("other weights", seed + 11, own=False, weights_varied=True),
         Trial("inputs times 100", seed + 12, own=False, change=_each(lambda x: x * 100)),
         Trial("some inputs very large", seed + 18, own=False, change=_each(_some_extreme)),

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import kernelllm_jupyter
+from kernelllm_jupyter.carried import Carried
 from kernelllm_jupyter.errors import WorkerError
 from kernelllm_jupyter.verify.isolation.sandbox import scrubbed_environment
 from kernelllm_jupyter.verify.protocol import BadMessage, Closed, receive, send
@@ -60,7 +61,7 @@ class Worker:
     def ask(
         self,
         request: dict[str, Any],
-        blobs: list[bytes],
+        blobs: Carried | tuple[()],
         progress: Callable[[str], None] | None,
         cancel: threading.Event | None,
     ) -> dict[str, Any]:

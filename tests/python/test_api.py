@@ -24,6 +24,7 @@ def test_exported_names_are_these() -> None:
         "KernelLLM",
         "__version__",
         "benchmark",
+        "capture",
         "check",
         "load_ipython_extension",
     ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import threading
 
@@ -29,6 +28,7 @@ from verify_candidates import (
 )
 
 from kernelllm_jupyter.errors import UsageError
+from kernelllm_jupyter.live.packing import Call, live_values
 from kernelllm_jupyter.values import Problem, Verdict
 from kernelllm_jupyter.verify.check import check
 from kernelllm_jupyter.verify.gpu import gpu_present
@@ -225,18 +225,9 @@ def test_the_verdict_is_json_and_figures_that_were_not_measured_are_null() -> No
 
 
 def test_live_inputs_and_constructor_arguments_are_used() -> None:
-    def saved(value: object) -> bytes:
-        buffer = io.BytesIO()
-        torch.save(value, buffer)
-        return buffer.getvalue()
-
     source = HEAD + LINEAR_RELU.replace("torch.randn(9, 24)", "torch.randn(9, 5)")
-    problem = Problem(
-        source,
-        "Model",
-        inputs=saved([torch.randn(3, 8)]),
-        init_inputs=saved([[8, 4], {}]),
-    )
+    live = live_values([Call([torch.randn(3, 8)])], init=[[8, 4], {}])
+    problem = Problem(source, "Model", has_inputs=False, live=live)
     right = TRITON + filled(LINEAR_KERNEL, **LINEAR_BY_NAME)
     assert check(problem, right, device="cpu").verdict == "correct"
     wrong = right.replace("tl.maximum(total, 0.0)", "total")

@@ -33,7 +33,7 @@ def say(header=None, blobs=(), body=None, carrier=None, sizes=None):
     start = struct.pack("!Q", len(body))
     if carrier is None and sizes:
         carrier = os.memfd_create("forged")
-        os.write(carrier, b"".join(blobs))
+        os.write(carrier, b"".join(blob + bytes(-len(blob) % 64) for blob in blobs))
     if carrier is None:
         wire().sendall(start + body)
     else:

@@ -13,6 +13,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[2] / "kernelllm_jupyter"
 #: The layer of each module or subpackage; a module may import from its own layer or below.
 LAYERS = {
+    "carried": 0,
     "values": 0,
     "timings": 0,
     "errors": 0,
@@ -31,6 +32,7 @@ LAYERS = {
     "mending": 1,
     "repetition": 1,
     "records": 2,
+    "live": 2,
     "engines": 2,
     "verify": 2,
     "translate": 3,

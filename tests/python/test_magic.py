@@ -150,7 +150,7 @@ def test_inputs_may_be_an_expression_or_live_tensors(
     ran = translate(session, head, "--inputs mine")
     assert not ran.failed, ran.error
     assert verdict_of(session) == "correct"
-    assert session.value("_kernelllm.problem.inputs is not None")
+    assert session.value("len(_kernelllm.problem.live.inputs) == 1")
 
 
 def test_strict_raises_where_the_verdict_is_not_correct(
@@ -297,3 +297,50 @@ def test_status_and_stop(session: JupyterSession, small_module: str) -> None:
     ran = translate(session, small_module)
     assert not ran.failed, ran.error
     assert verdict_of(session) == "correct"
+
+
+def test_a_live_module_is_translated_with_its_weights_and_captured_inputs(
+    session: JupyterSession,
+) -> None:
+    defined = session.run(
+        "import torch, torch.nn as nn, kernelllm_jupyter\n"
+        "FACTOR = 2.5\n"
+        "def scaled(x):\n    return torch.relu(x) * FACTOR\n"
+        "class Block(nn.Module):\n"
+        "    def __init__(self, gain):\n        super().__init__()\n"
+        "        self.gain = gain\n"
+        "    def forward(self, x):\n        return scaled(x) * self.gain\n"
+        "model = nn.ModuleDict({'blocks': nn.ModuleList([Block(8.0), Block(12.0)])})\n"
+    )
+    assert not defined.failed, defined.error
+    ran = session.run("%%kernelllm --from model['blocks'][1]")
+    assert ran.failed
+    assert "kernelllm_jupyter.capture(model['blocks'][1])" in ran.error
+    session.run(
+        "with kernelllm_jupyter.capture(model['blocks'][1]) as calls:\n"
+        "    model['blocks'][1](torch.randn(5, 12))"
+    )
+    ran = session.run("%%kernelllm --from model['blocks'][1] --into mine")
+    assert not ran.failed, ran.error
+    assert session.value("mine.verdict.verdict") == "correct", session.value(
+        "str(mine.verdict.reasons)"
+    )
+    source = session.value("mine.problem.source")
+    assert "FACTOR = 2.5" in source
+    assert "return [12.0]" in source
+    assert session.value("mine.verdict.sizes.inputs") == ("float32[5, 12]",)
+    ran = session.run("%kernelllm --from model['blocks'][0] --inputs 'torch.randn(3, 8)'")
+    assert not ran.failed, ran.error
+    assert verdict_of(session) == "correct"
+    for path, said in (
+        ("nobody", "NameError"),
+        ("model.eval()", "takes a module"),
+        ("scaled", "is a function"),
+    ):
+        ran = session.run(f"%kernelllm --from {path}")
+        assert ran.failed
+        assert said in ran.error + ran.printed
+        assert "Traceback" not in ran.error
+    ran = session.run("%%kernelllm --from model['blocks'][0]\nclass Other(nn.Module): pass")
+    assert ran.failed
+    assert "the cell may be empty" in ran.error

@@ -165,13 +165,12 @@ def test_code_that_refuses_other_sizes_is_tied_to_its_own_and_not_wrong() -> Non
 
 
 def test_live_inputs_have_one_size_and_the_verdict_says_so() -> None:
-    import io
-
     import torch
 
-    stored = io.BytesIO()
-    torch.save([torch.randn(8, 32)], stored)
-    problem = Problem(HEAD + SMALL, "Model", inputs=stored.getvalue())
+    from kernelllm_jupyter.live.packing import Call, live_values
+
+    live = live_values([Call([torch.randn(8, 32)])])
+    problem = Problem(HEAD + SMALL, "Model", has_inputs=False, live=live)
     verdict = check(problem, TRITON + RIGHT, device="cpu")
     assert verdict.verdict == "correct", verdict.reasons
     assert "sizes" in {finding.code for finding in verdict.not_made}

@@ -22,6 +22,7 @@ from kernelllm_jupyter.values import Problem
 from kernelllm_jupyter.verify import candidate
 from kernelllm_jupyter.verify.benchmark import BenchmarkOptions, measured_by, timing_of
 from kernelllm_jupyter.verify.check import chosen_worker, make_request
+from kernelllm_jupyter.verify.given import Given
 from kernelllm_jupyter.verify.sizing.scaling import Scaling
 from kernelllm_jupyter.verify.timing import clocks, session
 from kernelllm_jupyter.verify.timing.clocks import CpuClock
@@ -363,7 +364,7 @@ def test_sizes_of_a_sweep_double_as_far_as_memory_allows() -> None:
 
 
 def test_a_sweep_ends_with_the_time_and_keeps_what_failed(tmp_path: Path) -> None:
-    scaling = Scaling(PROBLEM.source, "Model", tmp_path, 0, None, None)
+    scaling = Scaling(PROBLEM.source, "Model", tmp_path, 0, Given())
     axis = axis_of(scaling)
     assert axis is not None
     assert axis.value == 6

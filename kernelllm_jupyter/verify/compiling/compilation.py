@@ -14,6 +14,7 @@ from concurrent.futures import Future, wait
 from dataclasses import replace
 from typing import Any
 
+from kernelllm_jupyter.carried import Carried
 from kernelllm_jupyter.errors import UsageError, WorkerError
 from kernelllm_jupyter.values import (
     DEFAULT_TARGET,
@@ -55,7 +56,7 @@ def chosen_target(target: str | None, *, on_gpu: bool) -> str | None:
 class CompileRun:
     """A dry run of the candidate in a process of its own, from now until its answer or stop."""
 
-    def __init__(self, target: str, request: dict[str, Any], blobs: list[bytes]):
+    def __init__(self, target: str, request: dict[str, Any], blobs: Carried | tuple[()]):
         self.target = target
         self._cancel = threading.Event()
         self._answer: Future[dict[str, Any]] = Future()

@@ -8,7 +8,6 @@ nothing else of it; :func:`answer` is the candidate's. No result is looked at he
 
 from __future__ import annotations
 
-import io
 import os
 import re
 import socket
@@ -34,6 +33,7 @@ from kernelllm_jupyter.verify.explaining.failures import (
     failure_text,
 )
 from kernelllm_jupyter.verify.findings import Say
+from kernelllm_jupyter.verify.given import Given, parted
 from kernelllm_jupyter.verify.isolation.sandbox import limit_memory
 from kernelllm_jupyter.verify.nests import leaves, mapped
 from kernelllm_jupyter.verify.opponent import MESSAGE_LIMIT, printable
@@ -60,7 +60,7 @@ REASON_LIMIT = 1000
 
 def ask(
     request: dict[str, Any],
-    blobs: list[bytearray],
+    blobs: list[Blob],
     folder: Path,
     wire: socket.socket,
     say: Say,
@@ -77,7 +77,7 @@ def ask(
 
 def _attempt(
     request: dict[str, Any],
-    blobs: list[bytearray],
+    blobs: list[Blob],
     folder: Path,
     wire: socket.socket,
     say: Say,
@@ -86,11 +86,14 @@ def _attempt(
     real = memory == "real"
     say("reference", "making the inputs")
     try:
-        init, inputs = _arguments(request, blobs, folder, real=real)
+        given = Given.of(request, blobs)
+        init, inputs = _arguments(request, given, folder, real=real)
         packed: list[Blob] = []
         header = {
             "do": "compile",
             "memory": memory,
+            "keywords": given.keywords,
+            "dtype": given.dtype,
             "init": pack(init, packed, shapes_only=not real),
             "inputs": pack(inputs, packed, shapes_only=not real),
             **{name: request[name] for name in ("code", "seed", "memory_mb", "target")},
@@ -140,20 +143,19 @@ def _bytes(leaf: Any) -> int:
 
 
 def _arguments(
-    request: dict[str, Any], blobs: list[bytearray], folder: Path, *, real: bool
+    request: dict[str, Any], given: Given, folder: Path, *, real: bool
 ) -> tuple[tuple[list[Any], dict[str, Any]], list[Any]]:
     """The constructor's arguments and ``forward``'s; on the meta device unless ``real``."""
-    place = "cpu" if real else "meta"
     init: Any = []
     with _spellings(real=real, default=META):
         module = execute(request["source"], folder / "reference.py")
-        if request["init_inputs"]:
-            init = _loaded(blobs[-1], place)
+        if given.init is not None:
+            init = given.init
         elif hasattr(module, "get_init_inputs"):
             sow(int(request["seed"]))
             init = module.get_init_inputs()
-        if request["inputs"]:
-            inputs = _loaded(blobs[0], place)
+        if given.inputs:
+            inputs = given.inputs[0]
         else:
             sow(int(request["seed"]))
             inputs = module.get_inputs()
@@ -161,10 +163,6 @@ def _arguments(
     if not real:
         init, inputs = mapped(init, without_memory), mapped(inputs, without_memory)
     return constructor_arguments(init), inputs
-
-
-def _loaded(blob: bytearray, place: str) -> Any:
-    return torch.load(io.BytesIO(blob), weights_only=True, map_location=place)
 
 
 def _spellings(*, real: bool, default: torch.device | None) -> AbstractContextManager[Any]:
@@ -203,7 +201,7 @@ def answer(message: Message, path: Path, bench: Bench) -> dict[str, Any]:
     return {**found, "failed": failed} if failed is not None else found
 
 
-def _run(request: dict[str, Any], blobs: list[bytearray], path: Path) -> None:
+def _run(request: dict[str, Any], blobs: list[Blob], path: Path) -> None:
     real = request["memory"] == "real"
     default = META if request["memory"] == "none" else None
     device = "cpu" if real else "meta"
@@ -217,10 +215,13 @@ def _run(request: dict[str, Any], blobs: list[bytearray], path: Path) -> None:
         model = module.ModelNew(*args, **kwargs)
         if not real:
             model = model.to(META)
+        if request["dtype"] is not None:
+            model = model.to(getattr(torch, request["dtype"]))
         spellings.default = chosen
         inputs = unpack(request["inputs"], blobs, device)
         sow(request["seed"])
-        model(*inputs)
+        positional, named = parted(inputs, tuple(request["keywords"]))
+        model(*positional, **named)
 
 
 def _words(error: BaseException, path: Path) -> str:

@@ -21,6 +21,7 @@ from torch.utils.flop_counter import flop_registry
 
 from kernelllm_jupyter.verify.child import constructor_arguments, execute
 from kernelllm_jupyter.verify.compat_cuda import ANSWERS, UNMOVED
+from kernelllm_jupyter.verify.given import parted
 from kernelllm_jupyter.verify.nests import leaves, mapped
 from kernelllm_jupyter.verify.trials import sow
 
@@ -49,12 +50,18 @@ class Footprint:
 
 
 def measured(
-    source: str, class_name: str, path: Path, seed: int, inputs: Any = None, init: Any = None
+    source: str,
+    class_name: str,
+    path: Path,
+    seed: int,
+    inputs: Any = None,
+    init: Any = None,
+    keywords: tuple[str, ...] = (),
 ) -> Footprint | None:
     """The footprint of a problem; None where not even its inputs can be made.
 
-    ``inputs`` and ``init`` stand for live values. Any exception of the user's code counts as
-    "cannot be found out": the real run reports it.
+    ``inputs`` and ``init`` stand for live values, ``keywords`` for the names of the last
+    inputs. Any exception of the user's code counts as "cannot be found out": the real run tells.
     """
     made = on_meta(source, class_name, path, seed, inputs, init)
     if made is None:
@@ -71,7 +78,8 @@ def measured(
     work = Work()
     try:
         with torch.no_grad(), META, OnMeta(), work:
-            outputs = model(*given)
+            positional, named = parted(given, keywords)
+            outputs = model(*positional, **named)
     except BaseException:
         return Footprint(shapes, words, state, held, None, None, runs=False)
     returned = sum(x.numel() for _, x in leaves(outputs) if isinstance(x, torch.Tensor))
@@ -90,7 +98,7 @@ def on_meta(
             drawn = [drawn] if isinstance(drawn, torch.Tensor) else list(drawn)
             given: list[Any] = _on_meta(drawn)
             made = module.get_init_inputs() if hasattr(module, "get_init_inputs") else []
-            args, kwargs = constructor_arguments(made if init is None else init)
+            args, kwargs = constructor_arguments(made) if init is None else init
             model = getattr(module, class_name)(*_on_meta(args), **_on_meta(kwargs))
             return model.to(META), given
     except BaseException:

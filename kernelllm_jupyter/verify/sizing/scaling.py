@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
+from kernelllm_jupyter.verify.given import Given
 from kernelllm_jupyter.verify.sizing.footprint import Footprint, measured
 from kernelllm_jupyter.verify.sizing.sizes import Site, find_sites, rewritten
 
@@ -81,15 +81,25 @@ class Scaled:
 class Scaling:
     """One problem and its sizes. ``given`` is None where its size cannot be found out."""
 
-    def __init__(self, source: str, class_name: str, folder: Path, seed: int, live: Any, init: Any):
+    def __init__(self, source: str, class_name: str, folder: Path, seed: int, values: Given):
         self.source, self.class_name, self.seed = source, class_name, seed
-        self.live, self.init = live, init
+        self.values = values
+        #: Inputs of which the source can make no others.
+        self.given_inputs = values.only_inputs
         self.path = folder / "probe.py"
         self.given = self._measured(source)
         self._sizes: list[Size] | None = None
 
     def _measured(self, source: str) -> Footprint | None:
-        return measured(source, self.class_name, self.path, self.seed, self.live, self.init)
+        return measured(
+            source,
+            self.class_name,
+            self.path,
+            self.seed,
+            self.given_inputs,
+            self.values.init,
+            self.values.keywords,
+        )
 
     def at(self, values: Values) -> Scaled | None:
         """The problem at other sizes; None where it is none, or does not run there."""
@@ -105,7 +115,8 @@ class Scaling:
     def sizes(self) -> list[Size]:
         """What can be varied; empty for live inputs and where nothing of the source is a size."""
         if self._sizes is None:
-            self._sizes = [] if self.given is None or self.live is not None else self._found()
+            none = self.given is None or self.given_inputs is not None
+            self._sizes = [] if none else self._found()
         return self._sizes
 
     # --- which integers are sizes ---------------------------------------------------------------

@@ -119,7 +119,7 @@ class Bench:
         """Several sets of inputs, alike in form, and their seeds; inputs that are given are one."""
         first = self.reference.draw(self.seed)
         size = sum(x.nbytes for _, x in leaves(first) if isinstance(x, torch.Tensor))
-        count = 1 if self.reference.fixed_inputs is not None else sets_for(size)
+        count = 1 if self.reference.calls else sets_for(size)
         seeds, sets = [self.seed], [first]
         for seed in range(self.seed + 1, self.seed + count):
             other = self.reference.draw(seed)

@@ -16,10 +16,12 @@ import torch
 
 from kernelllm_jupyter.timings import Contender, ContenderName, Work
 from kernelllm_jupyter.verify.findings import Refusal, Say
+from kernelllm_jupyter.verify.given import Given
 from kernelllm_jupyter.verify.nests import copied
 from kernelllm_jupyter.verify.opponent import Opponent
-from kernelllm_jupyter.verify.reference import Reference, ReferenceFailure, live_values
+from kernelllm_jupyter.verify.reference import Reference, ReferenceFailure
 from kernelllm_jupyter.verify.sizing.scaling import Scaled, Scaling
+from kernelllm_jupyter.verify.tensors import Blob
 from kernelllm_jupyter.verify.timing.baselines import BASELINES, Baseline
 from kernelllm_jupyter.verify.timing.bench import CANDIDATE, Bench, Measured
 from kernelllm_jupyter.verify.timing.clocks import Clock, clock_for
@@ -36,15 +38,20 @@ KERNELS_S = 30.0
 POINT_S, RESERVE_S = 4.0, 20.0
 
 
-def known_work(request: dict[str, Any], blobs: list[bytearray], folder: Path) -> dict[str, Any]:
+def known_work(request: dict[str, Any], blobs: list[Blob], folder: Path) -> dict[str, Any]:
     """What is known of a problem without a GPU: its bytes and operations."""
     try:
-        live, init = live_values(request, blobs)
+        given = Given.of(request, blobs)
     except Exception:
         return {"work": None}
     path = folder / "counted.py"
     work = counted_without_memory(
-        request["source"], request["class_name"], path, int(request["seed"]), live, init
+        request["source"],
+        request["class_name"],
+        path,
+        int(request["seed"]),
+        given.only_inputs,
+        given.init,
     )
     return {"work": work.to_json() if work else None}
 
@@ -52,7 +59,7 @@ def known_work(request: dict[str, Any], blobs: list[bytearray], folder: Path) ->
 def measure(
     wire: socket.socket,
     request: dict[str, Any],
-    blobs: list[bytearray],
+    blobs: list[Blob],
     folder: Path,
     device: str,
     say: Say,
@@ -75,7 +82,7 @@ class Session:
         self,
         opponent: Opponent,
         request: dict[str, Any],
-        blobs: list[bytearray],
+        blobs: list[Blob],
         folder: Path,
         device: str,
         say: Say,
@@ -91,6 +98,12 @@ class Session:
         """Measure; raises ``Refusal`` and ``ReferenceFailure``."""
         self.say("reference", "reading the reference")
         reference = Reference(self.request, self.blobs, self.folder, self.device)
+        if reference.given.keywords:
+            names = ", ".join(reference.given.keywords)
+            raise ReferenceFailure(
+                f"forward() takes {names} by keyword only, which is checked and not timed: let it "
+                "be passed by position."
+            )
         measured = self._bench(reference, again=False).run(
             self.baselines, float(self.request["budget_s"])
         )
@@ -158,10 +171,10 @@ class Session:
 
     def _sweep(self, first: Measured) -> dict[str, Any]:
         self.say("reference", "finding sizes")
-        live, init = live_values(self.request, self.blobs)
+        given = Given.of(self.request, self.blobs)
         seed = int(self.request["seed"])
         source, class_name = self.request["source"], self.request["class_name"]
-        scaling = Scaling(source, class_name, self.folder, seed, live, init)
+        scaling = Scaling(source, class_name, self.folder, seed, given)
         axis = axis_of(scaling) if scaling.given is not None else None
         if axis is None:
             return {
@@ -191,7 +204,8 @@ class Session:
         ]
 
     def _point(self, scaled: Scaled, baselines: Sequence[Baseline]) -> dict[str, Any]:
-        request = {**self.request, "source": scaled.source}
+        own_size = scaled.source == self.request["source"]
+        request = {**self.request, "source": scaled.source, "own_size": own_size}
         self.say("reference", f"timing at {', '.join(scaled.footprint.described)}")
         reference = Reference(request, self.blobs, self.folder, self.device)
         measured = self._bench(reference, again=True).run(
