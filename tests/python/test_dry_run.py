@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import time
 from typing import Any
 
@@ -10,6 +9,7 @@ import pytest
 import torch
 from verify_candidates import ADD_RELU, ADD_RELU_RIGHT, HEAD, TRITON, model
 
+from kernelllm_jupyter.live.packing import Call, live_values
 from kernelllm_jupyter.values import Compilation, Problem, Verdict
 from kernelllm_jupyter.verify.check import check, make_request
 from kernelllm_jupyter.verify.compiling.compilation import CompileRun, compilation_from
@@ -118,9 +118,8 @@ def test_a_grid_that_is_too_large_at_full_size_only_is_found() -> None:
 
 
 def test_live_inputs_keep_their_shapes_and_dtypes() -> None:
-    buffer = io.BytesIO()
-    torch.save([torch.rand(8, 40).half().t(), torch.rand(40, 8).half()], buffer)
-    problem = Problem(HEAD + ADD_RELU, "Model", inputs=buffer.getvalue())
+    live = live_values([Call([torch.rand(8, 40).half().t(), torch.rand(40, 8).half()])])
+    problem = Problem(HEAD + ADD_RELU, "Model", has_inputs=False, live=live)
     lines = f"        assert not {COMPILING} or (x.stride(), x.dtype) == ((1, 40), torch.half)\n"
     final, compilation = dry_run(problem, in_forward(lines))
     assert final["verdict"] == "correct", final
