@@ -65,7 +65,7 @@ def test_the_others_are_one_key_away_also_when_the_notebook_is_opened_anew(
     assert not folded.first.locator("pre").is_visible()
     folded.first.locator("summary").focus()
     page.page.keyboard.press("Enter")
-    folded.first.locator("pre").get_by_text("@@").wait_for()
+    folded.first.locator("pre").get_by_text("@@").first.wait_for()
     assert "--- candidate 1 (kept)" in folded.first.locator("pre").inner_text()
 
     page.ask("await panel.context.save()")
@@ -76,5 +76,5 @@ def test_the_others_are_one_key_away_also_when_the_notebook_is_opened_anew(
     assert page.page.locator(".kllm-panel").count() == 0
     assert fixed.count() == 2
     fixed.first.locator("summary").click()
-    fixed.first.locator("pre").get_by_text("@@").wait_for()
+    fixed.first.locator("pre").get_by_text("@@").first.wait_for()
     assert page.errors == []
