@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from scripted_engine import ScriptedEngine
 
+from kernelllm_jupyter.carried import Carried
 from kernelllm_jupyter.errors import EngineError
 from kernelllm_jupyter.history import history_html, history_text, record_html, record_text
 from kernelllm_jupyter.options import Request
@@ -35,6 +36,7 @@ from kernelllm_jupyter.values import (
     Compilation,
     CompiledKernel,
     Finding,
+    Live,
     Problem,
     Sizes,
     Translation,
@@ -458,14 +460,15 @@ def test_records_are_for_their_owner_only(records: Records, problem: Problem) ->
         assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
 
 
-def test_large_live_inputs_are_left_out_and_said(records: Records, problem: Problem) -> None:
-    large = replace(problem, inputs=b"x" * 2_000_000, init_inputs=b"small")
-    recording = records.begin("translate", large, "m", origin="notebook")
+def test_values_of_the_session_are_left_out_and_said(records: Records, problem: Problem) -> None:
+    with_values = replace(problem, live=Live(Carried([b"weights" * 1000]), inputs=({"list": []},)))
+    recording = records.begin("translate", with_values, "m", origin="notebook")
     assert recording is not None
     assert recording.end("done")
     record = records.find("last")
-    assert record.problem == replace(large, inputs=None)
-    assert record.left_out == ("inputs: 2,000,000 bytes, too many to keep",)
+    assert record.problem == replace(with_values, live=None)
+    assert record.left_out == ("live: values of the session, which are not kept",)
+    assert not any(b"weights" in path.read_bytes() for path in records.folder.iterdir())
 
 
 @pytest.mark.parametrize("how", ["setting", "environment"])
