@@ -6,7 +6,6 @@ that are not known any more are passed over, those that are missing take their d
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import json
 import re
@@ -21,8 +20,6 @@ __all__ = ["dumped", "from_plain", "is_left_out", "loaded", "scrubbed", "to_plai
 
 T = TypeVar("T")
 
-#: Live inputs and weights up to this size are kept with the problem.
-LARGEST_BYTES = 1 << 20
 #: Characters of one text: a reply that went on and on is cut.
 LARGEST_TEXT = 400_000
 
@@ -41,15 +38,11 @@ def scrubbed(text: str) -> str:
 
 
 def to_plain(value: Any) -> Any:
-    """``value`` as lists, dicts, texts and numbers; texts scrubbed, long bytes left out."""
+    """``value`` as lists, dicts, texts and numbers; texts scrubbed."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {
             field.name: to_plain(getattr(value, field.name)) for field in dataclasses.fields(value)
         }
-    if isinstance(value, bytes):
-        if len(value) > LARGEST_BYTES:
-            return {"bytes_left_out": len(value)}
-        return {"base64": base64.b64encode(value).decode()}
     if isinstance(value, Mapping):
         return {str(key): to_plain(one) for key, one in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
@@ -95,7 +88,7 @@ def _hints(kind: type) -> dict[str, Any]:
 
 def is_left_out(plain: Any) -> bool:
     """Whether this stands in a record for something that is not kept."""
-    return isinstance(plain, Mapping) and set(plain) in ({"bytes_left_out"}, {"not_kept"})
+    return isinstance(plain, Mapping) and set(plain) == {"not_kept"}
 
 
 def _as(hint: Any, plain: Any) -> Any:
@@ -108,9 +101,6 @@ def _as(hint: Any, plain: Any) -> Any:
         return _as(arms[0], plain) if len(arms) == 1 else plain
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         return from_plain(hint, plain)
-    if hint is bytes:
-        encoded = plain.get("base64") if isinstance(plain, Mapping) else None
-        return None if encoded is None else base64.b64decode(encoded)
     if isinstance(plain, list) and origin is tuple:
         if len(arguments) == 2 and arguments[1] is Ellipsis:
             return tuple(_as(arguments[0], one) for one in plain)

@@ -305,6 +305,4 @@ def _present_state(state: State, host: str, pid: int) -> State:
 def _left_out(plain: dict[str, Any]) -> Iterable[str]:
     for name, value in plain.items():
         if is_left_out(value):
-            size = value.get("bytes_left_out")
-            why = f"{size:,} bytes, too many to keep" if size else value["not_kept"]
-            yield f"{name.replace('_', ' ')}: {why}"
+            yield f"{name.replace('_', ' ')}: {value['not_kept']}"
