@@ -294,7 +294,10 @@ def _inputs_like(verdict: Verdict) -> str:
     """A ``get_inputs()`` for a problem that was given values: random ones of their shapes."""
     specs = _specs(verdict.sizes.inputs) if verdict.sizes else []
     if any("float" not in dtype for dtype, _ in specs):
-        return "\n\ndef get_inputs():\n    raise NotImplementedError('inputs as they are used')\n"
+        # Indices and masks have to fit one another: no draw of ours would.
+        shapes = ", ".join(f"{dtype} {list(shape)}" for dtype, shape in specs)
+        why = f"the arguments of forward() that it is used with; checked with {shapes}"
+        return f"\n\ndef get_inputs():\n    raise NotImplementedError({'return ' + why!r})\n"
     made = ", ".join(f"torch.randn({list(shape)}, dtype=torch.{dtype})" for dtype, shape in specs)
     return f"\n\ndef get_inputs():\n    import torch\n\n    return [{made}]\n"
 
