@@ -9,6 +9,7 @@ candidates, each checked, and rounds of repair.
 from __future__ import annotations
 
 import argparse
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from kernelllm_jupyter.grid import Grid, told
 from kernelllm_jupyter.options import Request, request_from
 from kernelllm_jupyter.problem import parse_problem
-from kernelllm_jupyter.recording import Recorded
+from kernelllm_jupyter.recording import Recorded, keep_result
 from kernelllm_jupyter.records import Records
 from kernelllm_jupyter.search import search
 from kernelllm_jupyter.translate import Finished, translate
@@ -187,6 +188,7 @@ def check(
     *,
     inputs: Sequence[Any] | None = None,
     init: Any = None,
+    records: bool = True,
     **options: Any,
 ) -> Verdict:
     """Check a candidate against a PyTorch module, in a worker process.
@@ -198,13 +200,18 @@ def check(
 
     ``options`` are those of :func:`kernelllm_jupyter.verify.check.check`: ``device``,
     ``timeout_s``, ``seed``, …; the Triton kernels are compiled for the present GPU, and without
-    one for an sm_90, unless ``compile_for`` names another. Raises ``ProblemError`` where
+    one for an sm_90, unless ``compile_for`` names another. The verdict is kept in the user's
+    records (``kernelllm history``) unless ``records`` is False. Raises ``ProblemError`` where
     ``source`` is no problem or does not run itself.
     """
     from kernelllm_jupyter.verify.check import check as check_problem
 
     problem = _problem(source, inputs=inputs, init=init)
-    return check_problem(problem, candidate, **{"compile_for": CheckOptions.target, **options})
+    wanted = {"compile_for": CheckOptions.target, **options}
+    verdict = check_problem(problem, candidate, **wanted)
+    if records:
+        _keep("check", problem, candidate, verdict, wanted)
+    return verdict
 
 
 def benchmark(
@@ -213,18 +220,45 @@ def benchmark(
     *,
     inputs: Sequence[Any] | None = None,
     init: Any = None,
+    records: bool = True,
     **options: Any,
 ) -> Timing:
     """Time a candidate against a PyTorch module; needs a GPU.
 
-    ``source``, ``inputs`` and ``init`` are those of :func:`check`. Without a GPU the result's
-    ``conclusion`` is ``not measured`` and its message says why.
+    ``source``, ``inputs``, ``init`` and ``records`` are those of :func:`check`. Without a GPU the
+    result's ``conclusion`` is ``not measured`` and its message says why.
     """
     from kernelllm_jupyter.verify.benchmark import BenchmarkOptions
     from kernelllm_jupyter.verify.benchmark import benchmark as benchmark_problem
 
     problem = _problem(source, inputs=inputs, init=init)
-    return benchmark_problem(problem, candidate, BenchmarkOptions(**options))
+    timing = benchmark_problem(problem, candidate, BenchmarkOptions(**options))
+    if records:
+        _keep("benchmark", problem, candidate, timing, options)
+    return timing
+
+
+#: Of the module's functions; one of them, so that trouble is said once in a session.
+_RECORDS = Records()
+
+
+def _keep(
+    kind: Literal["check", "benchmark"],
+    problem: Problem,
+    code: str,
+    result: Verdict | Timing,
+    options: dict[str, Any],
+) -> None:
+    """Keep a record; what keeps it from being kept is logged, which standard error shows."""
+    # Not what only this process can use: a callback, an event.
+    given = {
+        name: value
+        for name, value in options.items()
+        if value is None or isinstance(value, bool | int | float | str)
+    }
+    trouble = keep_result(_RECORDS, kind, problem, code, result, given, origin="python")
+    if trouble:
+        logging.getLogger(__name__).warning("%s", trouble)
 
 
 def _problem(

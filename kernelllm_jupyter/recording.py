@@ -149,14 +149,21 @@ def keep_result(
     code: str,
     result: Verdict | Timing,
     options: Mapping[str, Any],
-) -> None:
-    """Keep the record of a check or a timing of code that no translation here has made."""
-    recording = records.begin(kind, problem, "", origin="command", options=options)
+    *,
+    origin: str,
+) -> str | None:
+    """Keep the record of a check or a timing of code that no translation here has made.
+
+    What keeps it from being kept is returned, in words, the first time that it happens to
+    ``records``.
+    """
+    recording = records.begin(kind, problem, "", origin=origin, options=options)
     if recording is None:
-        return
+        return None
     recording.candidate(0, Candidate(code, "", "", "stop"))
     if isinstance(result, Verdict):
         recording.verdict(code, result, 0)
     else:
         recording.timing(code, result, 0)
     recording.end("done", chosen=0)
+    return records.take_trouble()

@@ -7,6 +7,7 @@ exit status is 0 where it was measured, 1 where not, 2 for wrong use.
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
 
 from kernelllm_jupyter.commands.terminal import FAILED, OK, print_json, read, say
 from kernelllm_jupyter.errors import UsageError
@@ -69,9 +70,12 @@ def run(arguments: argparse.Namespace) -> int:
         allow_tf32=arguments.allow_tf32,
     )
     timing = benchmark(problem, code, options, progress=lambda message: say(f"[{message}]"))
-    keep_result(Records(), "benchmark", problem, code, timing, {"timeout_s": arguments.timeout})
     if arguments.json:
         print_json(timing.to_json())
     else:
         print(timing_text(timing))
+    given = asdict(options)
+    trouble = keep_result(Records(), "benchmark", problem, code, timing, given, origin="command")
+    if trouble:
+        say(f"[{trouble}]")
     return OK if timing.measured else FAILED

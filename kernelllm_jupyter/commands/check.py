@@ -28,7 +28,7 @@ from kernelllm_jupyter.recording import keep_result
 from kernelllm_jupyter.records import Records
 from kernelllm_jupyter.report import table, verdict_text
 from kernelllm_jupyter.translate import Checking, check_events
-from kernelllm_jupyter.values import CheckOptions
+from kernelllm_jupyter.values import CheckOptions, Problem, Verdict
 from kernelllm_jupyter.verify.suite import CheckedPair, SourcePair, check_pairs, find_pairs
 from kernelllm_jupyter.verify.worker import CheckCancelled
 
@@ -106,12 +106,18 @@ def _two_files(arguments: argparse.Namespace, options: CheckOptions) -> int:
             print_json(event.verdict.to_json())
         else:
             print(verdict_text(event.verdict, code))
-        records = Records()
-        keep_result(records, "check", problem, code, event.verdict, asdict(options))
-        if trouble := records.take_trouble():
-            say(f"[{trouble}]")
+        _keep(Records(), problem, code, event.verdict, options)
         return OK if event.verdict.correct else FAILED
     raise AssertionError("a check ends with its verdict")
+
+
+def _keep(
+    records: Records, problem: Problem, code: str, verdict: Verdict, options: CheckOptions
+) -> None:
+    given = asdict(options)
+    trouble = keep_result(records, "check", problem, code, verdict, given, origin="command")
+    if trouble:
+        say(f"[{trouble}]")
 
 
 # --- a folder ------------------------------------------------------------------------------------
@@ -124,11 +130,14 @@ def _folder(arguments: argparse.Namespace, options: CheckOptions) -> int:
     results = check_pairs(pairs, options, jobs=arguments.jobs, class_name=arguments.name)
     done: dict[SourcePair, CheckedPair] = {}
     interrupted = False
+    records = Records()
     try:
         with closing(results):
             for result in results:
                 done[result.pair] = result
                 say(f"[{len(done)}/{len(pairs)}] {result.pair.candidate}: {_outcome(result)}")
+                if result.verdict is not None and result.problem is not None:
+                    _keep(records, result.problem, result.code, result.verdict, options)
     except KeyboardInterrupt:
         interrupted = True
         say("Stopped.")

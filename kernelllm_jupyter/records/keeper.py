@@ -79,9 +79,14 @@ class Records:
         """A new record, written at once; None where none is kept."""
         if not self.is_on:
             return None
-        if self._writer is None or self._writer.folder != self.folder:
-            self._writer = _Writer(self.folder)
-        return Recording(self._writer, _opening(kind, problem, model, origin, options or {}))
+        writer = self._writer
+        if writer is None or writer.folder != self.folder or writer.pid != os.getpid():
+            if writer is not None and writer.pid != os.getpid():
+                # Of the process that this one was forked from: closing its connection to SQLite
+                # here would take it for the last one.
+                _INHERITED.append(writer)
+            writer = self._writer = _Writer(self.folder)
+        return Recording(writer, _opening(kind, problem, model, origin, options or {}))
 
     def take_trouble(self) -> str | None:
         """Why records are not kept, in words, the first time that it is asked for."""
@@ -270,6 +275,7 @@ class _Writer:
 
     def __init__(self, folder: Path):
         self.folder = folder
+        self.pid = os.getpid()
         self._work: queue.SimpleQueue[tuple[_Pending, tuple[Statement, ...], threading.Event]] = (
             queue.SimpleQueue()
         )
@@ -356,6 +362,10 @@ class _Writer:
             with contextlib.suppress(sqlite3.Error):
                 self._store.close()
             self._store = None
+
+
+#: Kept for as long as this process lives.
+_INHERITED: list[_Writer] = []
 
 
 def _put_aside(folder: Path) -> Path:

@@ -17,7 +17,7 @@ from typing import Any
 
 from kernelllm_jupyter.errors import KernelLLMError, UsageError, WorkerError
 from kernelllm_jupyter.problem import parse_problem
-from kernelllm_jupyter.values import CheckOptions, Verdict
+from kernelllm_jupyter.values import CheckOptions, Problem, Verdict
 from kernelllm_jupyter.verify.check import check
 from kernelllm_jupyter.verify.gpu import gpu_present
 from kernelllm_jupyter.verify.isolation.sandbox import available_memory_mb
@@ -50,6 +50,9 @@ class CheckedPair:
     pair: SourcePair
     verdict: Verdict | None = None
     error: KernelLLMError | None = None
+    #: What the verdict is on, as the files had it.
+    problem: Problem | None = None
+    code: str = ""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -192,9 +195,10 @@ def _check_one(
     for last in (False, True):
         try:
             problem = parse_problem(read_source(pair.reference), class_name=class_name)
+            code = read_source(pair.candidate)
             verdict = check(
                 problem,
-                read_source(pair.candidate),
+                code,
                 device=options.device,
                 timeout_s=options.timeout_s,
                 memory_mb=memory_mb,
@@ -203,7 +207,7 @@ def _check_one(
                 compile_for=options.target,
                 cancel=cancel,
             )
-            return CheckedPair(pair, verdict)
+            return CheckedPair(pair, verdict, problem=problem, code=code)
         except (CheckCancelled, DeviceUnusable) as error:
             return CheckedPair(pair, error=error)
         except WorkerError as error:

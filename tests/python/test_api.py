@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import io
+import threading
+from pathlib import Path
 
 import pytest
 from model_server import event, serving, streaming
 
 import kernelllm_jupyter
-from kernelllm_jupyter import KernelLLM, check
+from kernelllm_jupyter import KernelLLM, benchmark, check
 from kernelllm_jupyter.errors import ProblemError, UsageError
+from kernelllm_jupyter.records import Records
 from kernelllm_jupyter.repl import Repl
 from kernelllm_jupyter.values import Translation
 
@@ -31,9 +34,39 @@ def test_exported_names_are_these() -> None:
     assert kernelllm_jupyter.__version__
 
 
-def test_a_generated_module_is_checked(model: KernelLLM, small_module: str) -> None:
+def test_a_generated_module_is_checked_and_the_check_recorded(
+    model: KernelLLM, small_module: str
+) -> None:
     code = model.generate_triton(small_module, max_new_tokens=512)
-    assert check(small_module, code).verdict == "correct"
+    assert check(small_module, code, seed=5, cancel=threading.Event()).verdict == "correct"
+    kept = Records().find("last")
+    assert (kept.kind, kept.origin, kept.state, kept.code) == ("check", "python", "done", code)
+    assert kept.options == {"compile_for": "auto", "seed": 5}
+    assert kept.verdict is not None
+    assert kept.verdict.correct
+
+
+def test_a_timing_is_recorded_unless_it_is_not_wanted(small_module: str) -> None:
+    # Of code that does not get so far, on any machine.
+    for wanted in (True, False):
+        assert not benchmark(small_module, f"wanted = {wanted}", records=wanted).measured
+        kept = Records().find("last")
+        assert (kept.kind, kept.code) == ("benchmark", "wanted = True")
+        assert kept.timing is not None
+
+
+def test_a_check_goes_on_where_records_cannot_be_kept(
+    small_module: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("KERNELLLM_DATA", str(tmp_path / "file" / "data"))
+    for _ in range(2):
+        assert check(small_module, "no = 'kernel'").verdict == "compile_error"
+    [said] = caplog.messages
+    assert said.startswith("Records are not kept in ")
 
 
 SLIPS = """\

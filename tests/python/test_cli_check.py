@@ -17,6 +17,7 @@ from verify_candidates import HEAD, TRITON, elementwise, model
 
 import kernelllm_jupyter
 from kernelllm_jupyter.errors import UsageError
+from kernelllm_jupyter.records import Records
 from kernelllm_jupyter.values import CheckOptions
 from kernelllm_jupyter.verify.suite import (
     SourcePair,
@@ -121,7 +122,10 @@ def test_two_files_print_one_object_of_the_schema(suite: Path) -> None:
     assert error["line"] == FAILING.splitlines().index("        return x.nope()") + 1
 
 
-def test_a_folder_prints_every_pair_and_a_summary(suite: Path) -> None:
+def test_a_folder_prints_every_pair_and_a_summary(
+    suite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KERNELLLM_DATA", str(tmp_path / "records"))
     ran = kernelllm("check", ".", "--json", "--jobs", "2", cwd=suite)
     assert ran.returncode == 1, ran.stderr
     found = printed(ran)
@@ -145,6 +149,14 @@ def test_a_folder_prints_every_pair_and_a_summary(suite: Path) -> None:
         "error": 1,
     }
     assert "[5/5]" in ran.stderr
+    kept = Records().summaries(9)
+    assert len(kept) == 4
+    assert {(one.kind, one.origin) for one in kept} == {("check", "command")}
+    # One for each verdict; what could not be checked leaves none.
+    wanted = {name for name in verdicts.values() if name != "ProblemError"}
+    assert {one.verdict for one in kept} == wanted
+    right = next(one for one in kept if one.verdict == "correct")
+    assert Records().find(right.id).code == (suite / "double" / "right.py").read_text()
 
 
 def test_a_folder_in_words_has_a_line_for_each_pair(suite: Path) -> None:

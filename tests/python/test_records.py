@@ -245,6 +245,33 @@ def test_several_notebooks_write_at_once(tmp_path: Path, monkeypatch: pytest.Mon
     assert all(each.state == "done" for each in found)
 
 
+FORKED = """
+import os, sys
+from kernelllm_jupyter.records import Records
+from kernelllm_jupyter.values import Problem
+records = Records()
+def keep():
+    recording = records.begin("check", Problem("x = 1", "Model"), "", origin="python")
+    return recording.end("done")
+assert keep()
+child = os.fork()
+if child == 0:
+    os._exit(0 if keep() and keep() else 1)
+_, status = os.waitpid(child, 0)
+assert keep()
+print(status, len(records.summaries(9)))
+"""
+
+
+def test_a_forked_process_keeps_records_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KERNELLLM_DATA", str(tmp_path))
+    command = [sys.executable, "-c", FORKED]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert ran.stdout == "0 4\n", ran.stderr
+
+
 # --- whatever the disk refuses -------------------------------------------------------------------
 
 
