@@ -1,10 +1,11 @@
-"""Long use: ``python benchmarks/long_use.py [--translations N] [--cells N] [--no-check]``.
+"""Long use: ``python benchmarks/long_use.py [--translations N] [--cells N] [-k N] [--no-check]``.
 
 One notebook in a real JupyterLab in a real Chromium, with the bundled model: its cells are
 translated by turns until N translations were made. Prints one JSON object: memory of the Jupyter
 kernel, the model's process, the processes that check and the page (its heap after a garbage
-collection), in the first half and at the end, and how many widgets, comms, threads and files the
-Jupyter kernel had. What is flat grows by less than 10 % from the one to the other.
+collection), in the first half and at the end, how many widgets, comms, threads and files the
+Jupyter kernel had, and what lay in the folder for temporary files. What is flat grows by less than
+10 % from the one to the other.
 
 JupyterLab's toolbar of the active cell is off unless ``--toolbar`` is given: it leaves its buttons
 behind in the page each time another cell becomes the active one, with or without this extension.
@@ -67,15 +68,20 @@ def main() -> None:
     parser.add_argument("--translations", type=int, default=200)
     parser.add_argument("--cells", type=int, default=10, help="cells that are translated by turns")
     parser.add_argument("--samples", type=int, default=10, help="how often it is measured")
+    parser.add_argument("-k", type=int, default=1, help="candidates of each translation")
     parser.add_argument("--no-check", action="store_true", help="leave the checks out")
     parser.add_argument("--toolbar", action="store_true", help="with the active cell's toolbar")
     options = parser.parse_args()
     place = Path(tempfile.mkdtemp(prefix="kllm-long-"))
     os.environ["XDG_RUNTIME_DIR"] = str(place)
     os.environ["KERNELLLM_DATA"] = str(place / "data")
+    # Of the server, its Jupyter kernels and what they start; not of the browser.
+    os.environ["TMPDIR"] = str(place / "temporary")
+    (place / "temporary").mkdir()
     servers = serve("lab", place)
     try:
         server = next(servers)
+        del os.environ["TMPDIR"]
         if not options.toolbar:
             leave_out(place, "@jupyterlab/cell-toolbar-extension")
         samples = measure(server, options)
@@ -97,7 +103,7 @@ def leave_out(place: Path, extension: str) -> None:
 
 
 def measure(server: Server, options: argparse.Namespace) -> list[dict[str, Any]]:
-    words = "--no-check" if options.no_check else ""
+    words = f"-k {options.k}" + (" --no-check" if options.no_check else "")
     cells = [MODULE.format(options=words, factor=f"{at + 2}.5") for at in range(options.cells)]
     # Measuring is done from the last cell, the translated ones stand between.
     (server.folder / "long.ipynb").write_text(json.dumps(notebook_of([LOAD, *cells, COUNTS])))
@@ -117,6 +123,7 @@ def measure(server: Server, options: argparse.Namespace) -> list[dict[str, Any]]
             run(page, f"cell-{1 + count % options.cells}")
             if count % each == 0:
                 sample = {"translations": count, **sampled(page, devtools, len(cells) + 1)}
+                sample["temporary"] = len(list((server.folder.parent / "temporary").rglob("*")))
                 samples.append(sample)
                 print(json.dumps(sample), file=sys.stderr, flush=True)
         if page.errors:
@@ -204,6 +211,7 @@ def summary(samples: list[dict[str, Any]], options: argparse.Namespace) -> dict[
     return {
         "translations": options.translations,
         "cells": options.cells,
+        "k": options.k,
         "checked": not options.no_check,
         "seconds": seconds,
         "figures": figures,
