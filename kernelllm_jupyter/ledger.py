@@ -6,14 +6,17 @@ a crash or a full disk, is dropped; the problem is evaluated anew. Knows no mode
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from kernelllm_jupyter.errors import UsageError
+
+if sys.platform != "win32":
+    import fcntl
 
 __all__ = ["Ledger"]
 
@@ -35,13 +38,7 @@ class Ledger:
         except OSError as error:
             raise UsageError(f"Cannot write {path}: {error.strerror}.") from None
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._file.close()
-            raise UsageError(
-                f"Another evaluation is writing {path}; wait for it, or name another --out."
-            ) from None
-        try:
+            self._lock()
             self._entries = self._read(fresh)
         except BaseException:
             self._file.close()
@@ -62,6 +59,17 @@ class Ledger:
         line = json.dumps({"problem": problem, **entry})
         self._entries[problem] = json.loads(line)
         self._append(line)
+
+    def _lock(self) -> None:
+        """Have the file for this evaluation alone, where the system has locks that end with it."""
+        if sys.platform == "win32":
+            return
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(
+                f"Another evaluation is writing {self.path}; wait for it, or name another --out."
+            ) from None
 
     def _read(self, fresh: bool) -> dict[str, dict[str, Any]]:
         self._file.seek(0)

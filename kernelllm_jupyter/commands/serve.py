@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import signal
+import sys
 from types import FrameType
 from typing import NoReturn
 
@@ -50,6 +51,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     if server_address(arguments.model) is not None:
         raise UsageError(f"{arguments.model} is served already; name a model, not a server.")
+    if sys.platform == "win32":
+        raise UsageError("kernelllm serve needs Linux or macOS. On Windows serve in WSL.")
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _leave)
     key = _key(arguments.api_key)

@@ -7,11 +7,13 @@ what a prompt looks like and how code is taken out of the reply is the profile's
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Protocol
 
+from kernelllm_jupyter.errors import EngineError
 from kernelllm_jupyter.values import FinishReason, Prompt, Sampling
 
 __all__ = ["Completion", "Engine", "LoadProgress", "ProgressCallback", "get_engine"]
@@ -83,6 +85,9 @@ def get_engine(model: str, **options: Any) -> Engine:
     ``options`` are those of :class:`~kernelllm_jupyter.engines.local.LocalEngine`: ``device``,
     ``dtype``, ``quantization``, ``idle_s``, ``runtime_dir``. A server (``URL#name``) chooses for
     itself and is not told. Nothing is started or sent before the engine is used.
+
+    Raises :class:`~kernelllm_jupyter.errors.EngineError` on Windows, where no model process can be
+    reached: it listens at a Unix socket, and is known by a lock that ends with it.
     """
     from kernelllm_jupyter.address import server_address
 
@@ -90,6 +95,11 @@ def get_engine(model: str, **options: Any) -> Engine:
         from kernelllm_jupyter.engines.remote import RemoteEngine
 
         return RemoteEngine(model)
+    if sys.platform == "win32":
+        raise EngineError(
+            "A model of this machine needs Linux or macOS. On Windows work in WSL, or name a "
+            "server's model: -m URL#NAME."
+        )
     from kernelllm_jupyter.engines.local import LocalEngine
 
     return LocalEngine(model, **options)

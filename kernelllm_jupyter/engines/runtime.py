@@ -6,7 +6,6 @@ Only the owner of the folder may enter it; what another user could have put ther
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -20,6 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from kernelllm_jupyter.errors import EngineError
+
+if sys.platform != "win32":  # Where it is, no model process runs.
+    import fcntl
 
 __all__ = [
     "ServerFiles",

@@ -11,6 +11,7 @@ import json
 import os
 import socket
 import sqlite3
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -293,6 +294,8 @@ def _present_state(state: State, host: str, pid: int) -> State:
     """A record that is "running" in a process that is gone was cut off."""
     if state != "running" or host != socket.gethostname():
         return state
+    if sys.platform == "win32":
+        return state  # There signal 0 is Ctrl-C.
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

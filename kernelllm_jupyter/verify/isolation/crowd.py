@@ -7,10 +7,13 @@ process that starts others, memory in anonymous files, or many small files.
 from __future__ import annotations
 
 import os
-import resource
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+
+if sys.platform != "win32":
+    import resource
 
 __all__ = ["PROCESS_LIMIT", "WRITTEN_LIMIT_MB", "Crowd", "crowd", "written_mb"]
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import pwd
 import shutil
 import sys
 import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
+
+if sys.platform != "win32":
+    import pwd
 
 __all__ = ["readable_paths"]
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import ctypes
 import os
-import resource
 import signal
 import site
+import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -26,6 +26,9 @@ from kernelllm_jupyter.verify.isolation.namespaces import (
 )
 from kernelllm_jupyter.verify.isolation.reading import readable_paths
 from kernelllm_jupyter.verify.isolation.seccomp import refuse
+
+if sys.platform != "win32":
+    import resource
 
 __all__ = [
     "adopt_orphans",
