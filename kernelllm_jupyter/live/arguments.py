@@ -12,12 +12,13 @@ import ast
 import inspect
 import linecache
 import textwrap
+import tokenize
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 
-from kernelllm_jupyter.live.sources import unwrapped
+from kernelllm_jupyter.live.origins import unwrapped
 
 __all__ = ["Arguments", "arguments_of", "is_of_torch"]
 
@@ -133,9 +134,12 @@ def _constructor(kind: type) -> ast.FunctionDef | None:
     try:
         block = inspect.getblock(lines[code.co_firstlineno - 1 :])
         (node,) = ast.parse(textwrap.dedent("".join(block))).body
-    except (SyntaxError, ValueError, IndexError):
+    except (SyntaxError, ValueError, IndexError, tokenize.TokenError):
+        return None  # The file is another one by now, say.
+    if not isinstance(node, ast.FunctionDef) or node.name != "__init__":
         return None
-    return node if isinstance(node, ast.FunctionDef) and node.name == "__init__" else None
+    # `def __init__(*args)` names neither the instance nor any argument.
+    return node if node.args.posonlyargs or node.args.args else None
 
 
 class _Reader:
@@ -151,14 +155,18 @@ class _Reader:
             for node in ast.walk(definition)
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
         ]
-        self.parameters = {a.arg for a in [*rest, *arguments.kwonlyargs]} - set(stored)
-        #: Local names that stand for one expression.
+        self.parameters = {a.arg for a in [*rest, *arguments.kwonlyargs]}
+        #: Names that stand for one expression from where it is assigned on.
         self.locals: dict[str, ast.expr] = {}
         for node in ast.walk(definition):
             if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
                 name = node.targets[0].id
-                if stored.count(name) == 1:
+                # A parameter that is assigned under a condition is itself where that does not hold.
+                is_certain = name not in self.parameters or node in definition.body
+                if stored.count(name) == 1 and is_certain:
                     self.locals[name] = node.value
+        # What is assigned more than once stands for this here and for that there.
+        self.parameters -= {name for name in stored if stored.count(name) > 1}
         self.known: dict[str, Any] = {}
 
     def read(self) -> None:
@@ -204,11 +212,11 @@ class _Reader:
     def match(self, node: ast.expr, value: Any, *, direct: bool = False) -> None:
         """Learn parameters from the value that an expression of them had."""
         if isinstance(node, ast.Name):
-            if node.id in self.parameters:
-                if direct or node.id not in self.known:
-                    self.known[node.id] = value
-            elif node.id in self.locals:
-                self.match(self.locals[node.id], value)
+            assigned = self.locals.get(node.id)
+            if assigned is not None and _is_after(node, assigned):
+                self.match(assigned, value, direct=direct)
+            elif node.id in self.parameters and (direct or node.id not in self.known):
+                self.known[node.id] = value
         elif isinstance(node, ast.BoolOp) and isinstance(node.op, ast.Or):
             self.match(node.values[0], value)
         elif isinstance(node, ast.IfExp):
@@ -294,3 +302,10 @@ class _Reader:
             self.match(loop.args[0], len(value))
         if value:
             self.match(node.elt, value[0])
+
+
+def _is_after(node: ast.expr, other: ast.expr) -> bool:
+    """Whether a node comes later in the text: ``dim = dim or 64`` has the parameter on its right,
+    and every later ``dim`` is the local name."""
+    end = (other.end_lineno or other.lineno, other.end_col_offset or 0)
+    return (node.lineno, node.col_offset) >= end

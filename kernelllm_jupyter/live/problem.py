@@ -257,8 +257,7 @@ def _wrapper(
 ) -> tuple[str, str, str]:
     """A class whose one submodule is made like the module."""
     collection.need_torch()
-    parameters, passed = "", ""
-    init_line = ""
+    parameters = init_line = ""
     if gives_init:
         made = f"{_class_name(module, collection)}(*args, **kwargs)"
         parameters = ", *args, **kwargs"
@@ -274,9 +273,8 @@ def _wrapper(
         texts = [_own(key, value, module, collection, called) for key, value in given]
         for n in range(len(args), len(given)):
             texts[n] = f"{given[n][0]}={texts[n]}"
-        passed = ", ".join(texts)
         free = [(key, value) for key, value in given if _crosses(value)]
-        made = f"{_class_name(module, collection)}({passed})"
+        made = f"{_class_name(module, collection)}({', '.join(texts)})"
         if free:
             parameters = "".join(f", {key}" for key, _ in free)
             listed = ", ".join(collection.expression(value, called) for _, value in free)
@@ -309,21 +307,25 @@ def _class_name(module: torch.nn.Module, collection: Collection) -> str:
 def _forward(module: torch.nn.Module) -> tuple[str, str]:
     """``forward``'s parameters, and how they are passed on."""
     parameters = list(inspect.signature(type(module).forward).parameters.values())[1:]
-    declared = ""
+    declared: list[str] = []
     passed: list[str] = []
+    takes_names = False
     for parameter in parameters:
-        name = parameter.name
-        if parameter.kind is parameter.VAR_POSITIONAL:
-            declared, passed = f"{declared}, *{name}", [*passed, f"*{name}"]
-        elif parameter.kind is parameter.VAR_KEYWORD:
-            declared, passed = f"{declared}, **{name}", [*passed, f"**{name}"]
-        elif parameter.default is parameter.empty:
-            declared, passed = f"{declared}, {name}", [*passed, name]
-        else:
-            default = parameter.default
-            text = repr(default) if _crosses(default) else "None"
-            declared, passed = f"{declared}, {name}={text}", [*passed, f"{name}={name}"]
-    return declared, ", ".join(passed)
+        name, default = parameter.name, parameter.default
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            stars = "*" if parameter.kind is parameter.VAR_POSITIONAL else "**"
+            declared.append(stars + name)
+            passed.append(stars + name)
+            takes_names |= stars == "*"
+            continue
+        by_name = parameter.kind is parameter.KEYWORD_ONLY
+        if by_name and not takes_names:
+            declared.append("*")
+            takes_names = True
+        text = repr(default) if _crosses(default) else "None"
+        declared.append(name if default is parameter.empty else f"{name}={text}")
+        passed.append(f"{name}={name}" if by_name else name)
+    return "".join(f", {each}" for each in declared), ", ".join(passed)
 
 
 # --- inputs ------------------------------------------------------------------------------------

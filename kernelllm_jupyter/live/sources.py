@@ -1,10 +1,8 @@
 """The source of a class or function of the session, with all that it needs, as one module.
 
-The text is found by the compiled code of the functions themselves, which knows its file and line:
-a notebook's cells are in :mod:`linecache` under names of their own, so a class that was defined
-again in a later cell still has the text that it was made from. Names that the text uses and does
-not define are looked up where its functions would find them: plain values and imports become
-lines, other definitions of the session are taken along. Nothing is executed.
+Names that a text uses and does not define are looked up where its functions would find them: plain
+values and imports become lines, other definitions of the session are taken along. Where a text is
+found says :mod:`kernelllm_jupyter.live.origins`. Nothing is executed.
 """
 
 from __future__ import annotations
@@ -14,38 +12,41 @@ import ast
 import dataclasses
 import enum
 import functools
-import inspect
 import linecache
-import site
 import sys
-import sysconfig
-import textwrap
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
-from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
+from collections.abc import Callable
+from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
 import torch
 
 from kernelllm_jupyter.errors import ProblemError
+from kernelllm_jupyter.live.origins import (
+    Missing,
+    closures,
+    file_of,
+    functions_of,
+    is_installed,
+    is_there,
+    namespace,
+    parsed,
+    public_torch,
+    text_of,
+    text_without_functions,
+    unwrapped,
+)
 from kernelllm_jupyter.problem import free_names
 
-__all__ = ["Collection", "is_installed", "unwrapped"]
+__all__ = ["Collection"]
 
 FUTURE_ANNOTATIONS = __future__.annotations.compiler_flag
 #: A tensor that the text uses by name is written out up to this many elements.
 SMALL_TENSOR = 64
-
-
 #: Kinds of values that are told whole.
 WRITABLE = (
     *(bool, int, float, str, tuple, list, type, FunctionType, BuiltinFunctionType),
     *(torch.Tensor, torch.dtype, torch.device, torch.nn.Module, enum.Enum, functools.partial),
 )
-
-
-class Missing(ProblemError):
-    """Something of the session that has no source."""
 
 
 class Collection:
@@ -155,18 +156,17 @@ class Collection:
         """A class or function by its name."""
         home = getattr(value, "__module__", None) or "builtins"
         name = value.__name__
-        found = _public_torch(value)
+        found = public_torch(value)
         if found is not None:
             self._import("torch", "import torch", torch)
             return found
         return str(name) if home == "builtins" else self.add(value)
 
     def _lambda(self, function: FunctionType, what: str) -> str:
-        lines, _ = _file_of(function.__code__, what)
-        tree = ast.parse("".join(lines))
+        lines, _ = file_of(function.__code__, what)
         found = [
             node
-            for node in ast.walk(tree)
+            for node in ast.walk(parsed(lines))
             if isinstance(node, ast.Lambda)
             and node.lineno == function.__code__.co_firstlineno
             and [a.arg for a in node.args.args]
@@ -210,7 +210,7 @@ class Collection:
         home = getattr(plain, "__module__", None)
         own = getattr(plain, "__name__", None)
         if isinstance(plain, type | FunctionType) and own and own != "<lambda>":
-            if home and is_installed(sys.modules.get(home)) and _is_there(home, own, plain):
+            if home and is_installed(sys.modules.get(home)) and is_there(home, own, plain):
                 alias = "" if own == name else f" as {name}"
                 self._imports[name] = f"from {home} import {own}{alias}"
                 return
@@ -228,13 +228,13 @@ class Collection:
     def _definition(self, value: Any, what: str) -> str:
         """The text of a class or function, after everything that it needs."""
         functions = [
-            each for each in _functions(value) if linecache.getlines(each.__code__.co_filename)
+            each for each in functions_of(value) if linecache.getlines(each.__code__.co_filename)
         ]
         if functions:
-            text = _text(value, functions[0].__code__, what)
+            text = text_of(value, functions[0].__code__, what)
             self._future |= bool(functions[0].__code__.co_flags & FUTURE_ANNOTATIONS)
         else:
-            text = _text_without_functions(value, what)
+            text = text_without_functions(value, what)
         self._take_free_names(text, functions or [value], what)
         return text
 
@@ -244,8 +244,8 @@ class Collection:
         A name that is nowhere to be found belongs to a branch that never ran.
         """
         tree = ast.parse(text)
-        bound = _closures([each for each in definitions if isinstance(each, FunctionType)])
-        names = _namespace(definitions[0])
+        bound = closures([each for each in definitions if isinstance(each, FunctionType)])
+        names = namespace(definitions[0])
         home = names.get("__name__")
         packaged = isinstance(home, str) and is_installed(sys.modules.get(home))
         for name in sorted(free_names(text)):
@@ -302,98 +302,11 @@ class Collection:
         return self.expression(value, what)
 
 
-# --- where things are --------------------------------------------------------------------------
-
-
-@functools.cache
-def _installed_folders() -> tuple[Path, ...]:
-    paths = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
-    paths += [*site.getsitepackages(), site.getusersitepackages()]
-    return tuple(Path(path).resolve() for path in paths if path)
-
-
-def is_installed(module: ModuleType | None) -> bool:
-    """Whether any process can import it: of Python itself, or of an installed package."""
-    if module is None or module.__name__ == "__main__":
-        return False
-    place = getattr(module, "__file__", None)
-    if place is None:
-        # Built in; a package without a file of its own is one where its folder is.
-        folders = [Path(path).resolve() for path in getattr(module, "__path__", ())]
-        if not folders:
-            return module.__name__ in sys.builtin_module_names or bool(
-                getattr(module, "__spec__", None)
-            )
-        return all(_within(folder) for folder in folders)
-    return _within(Path(place).resolve())
-
-
-def _within(path: Path) -> bool:
-    return any(path.is_relative_to(folder) for folder in _installed_folders())
-
-
-def _is_there(home: str, name: str, value: Any) -> bool:
-    return unwrapped(getattr(sys.modules.get(home), name, None)) is value
-
-
-def _public_torch(value: Any) -> str | None:
-    name = str(value.__name__)
-    for path, module in (("torch", torch), ("torch.nn.functional", torch.nn.functional)):
-        if getattr(module, name, None) is value:
-            return f"{path}.{name}"
-    return None
-
-
-def unwrapped(value: Any) -> Any:
-    """What decorators were put around; a ``triton.jit`` function's own."""
-    if type(value).__name__ in ("JITFunction", "InterpretedFunction"):
-        value = value.fn
-    try:
-        return inspect.unwrap(value) if callable(value) else value
-    except ValueError:
-        return value
-
-
 def _equal(left: Any, right: Any) -> bool:
     try:
         return type(left) is type(right) and bool(left == right)
     except Exception:
         return False
-
-
-def _functions(value: Any) -> Iterator[FunctionType]:
-    """The functions that a definition's own text holds."""
-    if isinstance(value, FunctionType):
-        yield value
-        return
-    for member in vars(value).values():
-        if isinstance(member, property):
-            member = member.fget
-        member = unwrapped(getattr(member, "__func__", member))
-        if isinstance(member, FunctionType) and member.__qualname__.startswith(value.__qualname__):
-            yield member
-
-
-def _closures(functions: list[FunctionType]) -> dict[str, Any]:
-    """What the functions see of the functions around them."""
-    bound = {}
-    for function in functions:
-        names = function.__code__.co_freevars
-        for name, cell in zip(names, function.__closure__ or (), strict=True):
-            if name != "__class__":
-                try:
-                    bound[name] = cell.cell_contents
-                except ValueError:
-                    continue
-    return bound
-
-
-def _namespace(definition: Any) -> Mapping[str, Any]:
-    """Where a function or class finds its global names."""
-    if isinstance(definition, FunctionType):
-        return definition.__globals__
-    home = sys.modules.get(definition.__module__)
-    return vars(home) if home is not None else {}
 
 
 def _is_writable(value: Any) -> bool:
@@ -420,71 +333,3 @@ def _members(tree: ast.Module, name: str, by_key: bool) -> set[str | int] | None
         for node in ast.walk(tree)
     )
     return None if others else found
-
-
-def _file_of(code: CodeType, what: str) -> tuple[list[str], str]:
-    lines = linecache.getlines(code.co_filename)
-    if not lines or len(lines) < code.co_firstlineno:
-        raise Missing(_no_source(what))
-    return lines, code.co_filename
-
-
-def _text_without_functions(value: Any, what: str) -> str:
-    """The text of a class that no function of its own leads to: a dataclass, say, or an enum."""
-    own = [member for member in vars(value).values() if isinstance(member, FunctionType)]
-    if own and not dataclasses.is_dataclass(value):
-        raise Missing(_no_source(what))
-    try:
-        return textwrap.dedent(inspect.getsource(value)).rstrip()
-    except (OSError, TypeError):
-        pass
-    # Of a notebook, where classes do not know their cell: the last one that defines the name.
-    for filename in reversed(list(linecache.cache)):
-        if "ipykernel" not in filename and "ipython-input" not in filename:
-            continue
-        lines = linecache.getlines(filename)
-        for node in _parsed(lines).body:
-            if isinstance(node, ast.ClassDef) and node.name == value.__name__:
-                return "".join(lines[_first_line(node) - 1 : node.end_lineno]).rstrip()
-    raise Missing(_no_source(what))
-
-
-def _text(value: Any, code: CodeType, what: str) -> str:
-    """The text of the definition that a function is, or stands in."""
-    lines, filename = _file_of(code, what)
-    tree = _parsed(lines)
-    wanted = ast.ClassDef if isinstance(value, type) else ast.FunctionDef
-    line = code.co_firstlineno
-    found = [
-        node
-        for node in ast.walk(tree)
-        if isinstance(node, wanted)
-        and node.name == value.__name__
-        and _first_line(node) <= line <= (node.end_lineno or 0)
-    ]
-    if not found:
-        raise Missing(
-            f"The source of {what} in {filename} is not what it was made from: import or run it "
-            "again."
-        )
-    node = max(found, key=lambda node: node.lineno)
-    return textwrap.dedent("".join(lines[_first_line(node) - 1 : node.end_lineno])).rstrip()
-
-
-def _parsed(lines: list[str]) -> ast.Module:
-    """A file's or cell's tree; an empty one where it is no Python any more."""
-    try:
-        return ast.parse("".join(lines))
-    except (SyntaxError, ValueError):
-        return ast.Module(body=[], type_ignores=[])
-
-
-def _first_line(node: ast.ClassDef | ast.FunctionDef) -> int:
-    return min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
-
-
-def _no_source(what: str) -> str:
-    return (
-        f"The source of {what} is not available (it was made by exec(), say, or typed where lines "
-        "are not kept): define it in a cell or a file."
-    )

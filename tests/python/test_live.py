@@ -17,6 +17,7 @@ from torch import nn
 
 import kernelllm_jupyter
 from kernelllm_jupyter.errors import ProblemError, UsageError
+from kernelllm_jupyter.live.arguments import arguments_of
 from kernelllm_jupyter.live.problem import LiveArguments, problem_of
 from kernelllm_jupyter.values import Problem, Verdict
 from kernelllm_jupyter.verify.check import check
@@ -201,6 +202,73 @@ def test_pytorchs_own_layers_are_wrapped_and_rebuilt(
     assert set(rebuilt.state_dict()) == {f"layer.{name}" for name in module.state_dict()}
     returned = rebuilt(*names["get_inputs"]())
     assert type(returned) is type(wanted)
+
+
+class Reassigned(nn.Module):
+    """Parameters that the constructor assigns anew, always or under a condition."""
+
+    def __init__(self, dim: Any = None, heads: Any = None, width: int = 1):
+        super().__init__()
+        self.early = nn.Linear(width, 1)
+        dim = dim or 64
+        if heads is None:
+            heads = 4
+        width = width * 2
+        self.fc, self.head = nn.Linear(dim, heads), nn.Linear(width, 1)
+
+    def forward(self, x: Any) -> Any:
+        return self.fc(x)
+
+
+class Anything(nn.Module):
+    def __init__(*args: Any) -> None:
+        nn.Module.__init__(args[0])
+
+    def forward(self, x: Any) -> Any:
+        return x
+
+
+@pytest.mark.parametrize(
+    ("module", "found"),
+    [
+        (Reassigned(), {"dim": 64, "heads": 4}),
+        (Reassigned(8, 2, 3), {"dim": 8, "heads": 2, "width": 3}),
+        (Anything(), {}),
+    ],
+    ids=["defaults", "given", "anything"],
+)
+def test_arguments_are_read_through_assignments_to_them(
+    module: nn.Module, found: dict[str, Any]
+) -> None:
+    assert arguments_of(module).found == found
+
+
+class ByName(nn.Module):
+    def __init__(self, act: Any) -> None:
+        super().__init__()
+        self.act = act
+
+    def forward(self, x: Any, scale: float = 2.0, *rest: Any, shift: Any, name: str = "") -> Any:
+        return self.act(x) * scale + sum(rest) + shift
+
+
+class ByPlace(ByName):
+    def forward(self, x: Any, scale: float = 2.0, /) -> Any:
+        return self.act(x) * scale
+
+
+def test_a_wrapper_takes_and_passes_on_what_the_module_does() -> None:
+    x = torch.randn(3)
+    calls: list[tuple[nn.Module, tuple[Any, ...], dict[str, Any]]] = [
+        (ByName(nn.ReLU()), (x, 3.0, 1.0, 2.0), {"shift": 1.0}),
+        (ByPlace(nn.ReLU()), (x, 3.0), {}),
+    ]
+    for module, args, kwargs in calls:
+        problem = problem_of(module, "module", require_inputs=False)
+        names: dict[str, Any] = {}
+        exec(problem.source, names)
+        wrapper = names[problem.class_name](*names.get("get_init_inputs", list)())
+        assert torch.equal(wrapper(*args, **kwargs), module(*args, **kwargs))
 
 
 def test_modules_of_files_are_read_by_their_own_names(
