@@ -67,10 +67,13 @@ def conclusion(timing: Timing) -> str:
         if contender.name not in ("eager", "candidate") and contender.ratio is not None:
             name = NAMES[contender.name]
             sentences.append(_against(name, contender.conclusion, contender.ratio))
-    return "; ".join((sentences[0], *(s[0].lower() + s[1:] for s in sentences[1:])))
+    text = "; ".join((sentences[0], *(s[0].lower() + s[1:] for s in sentences[1:])))
+    return f"{text} (partial)" if timing.partial else text
 
 
 def _against(name: str, conclusion: str, ratio: float | None) -> str:
+    if conclusion == "not measured":
+        return f"Not known whether faster than {name}"
     if ratio is None or conclusion not in ("faster", "slower"):
         return f"{conclusion.capitalize()} against {name}"
     return f"{ratio if conclusion == 'faster' else 1 / ratio:.2f}× {conclusion} than {name}"

@@ -177,7 +177,8 @@ class Timing:
     where ``speedup_interval`` excludes 1.0 and the difference is one that the clock can tell, else
     ``no difference``; ``not measured`` has its reason in ``message``. ``contamination`` says what
     disturbed the figures, or why they cannot be trusted. ``bound`` is the limit of the problem on
-    the GPU that it was timed on, or without one on the GPU that it names.
+    the GPU that it was timed on, or without one on the GPU that it names. A ``partial`` timing was
+    ended before it was through, as ``message`` says: what it has was measured, the rest is None.
     """
 
     conclusion: Conclusion
@@ -194,6 +195,7 @@ class Timing:
     speedup_over_compile: float | None = None
     speedup_over_compile_interval: Interval | None = None
     verified: bool | None = None
+    partial: bool = False
     versions: dict[str, str] = field(default_factory=dict)
     contenders: tuple[Contender, ...] = ()
     rounds: int | None = None
@@ -254,6 +256,7 @@ _TIMING_FIGURES = (
     "speedup",
     "speedup_over_compile",
     "verified",
+    "partial",
     "rounds",
     "launches",
 )

@@ -200,21 +200,24 @@ def measured_by(
         eval_mode=known.versions.get("mode") == "eval",
     )
     timing = known
-    for _ in range(ATTEMPTS):
+    for attempt in range(ATTEMPTS):
         generating = _await_idle_models(progress, cancel) if chosen.device == "cuda" else ()
         watch = watching(lambda: _of_worker(chosen)) if chosen.device == "cuda" else None
         with watch or nullcontext():
             answer = chosen.ask(request, blobs, progress, cancel)
         final = answer["final"]
-        if "problem" in final:
+        if "problem" in final and "kept" not in final:
             raise problem_error(final["problem"], problem)
         disturbed = (*generating, *(watch.found() if watch else ()))
-        chosen.limits.update(final.get("limits", {}))
+        chosen.limits.update(final.get("limits", final.get("kept", {}).get("limits", {})))
         versions = {n: v for n, v in known.versions.items() if n != "mode"} or chosen.versions
+        last = timing
         timing = timing_of(final, {**versions, **chosen.versions}, disturbed)
-        if not disturbed:
+        if last.measured and timing.partial:
+            timing = last
+        if not disturbed or timing.partial:
             break
-        if progress is not None:
+        if progress is not None and attempt + 1 < ATTEMPTS:
             progress(f"{disturbed[0].message} It is taken again.")
     if chosen.device == "cuda" and watch is None:
         text = "Whether other processes used the GPU is not known: `pip install nvidia-ml-py`."
@@ -251,13 +254,18 @@ def _await_idle_models(
 def timing_of(
     final: dict[str, Any], versions: dict[str, str], disturbed: Sequence[Finding] = ()
 ) -> Timing:
-    """The worker's answer as a value."""
+    """The worker's answer as a value; where it was ended, what was kept of it until then."""
     device = versions.get("gpu", "cuda")
-    found = final.get("timing")
-    if found is None:
-        reasons = final.get("reasons") or [{"message": "no result"}]
-        text = f"The measurement failed: {reasons[0]['message']}"
-        return Timing("not measured", text, device=device, versions=versions)
+    if "timing" not in final:
+        reason = (final.get("reasons") or [final.get("problem", {"message": "no result"})])[0]
+        kept = final.get("kept", {})
+        if "timing" not in kept:
+            text = f"The measurement failed: {reason['message']}"
+            return Timing("not measured", text, device=device, versions=versions)
+        timing = timing_of(kept, versions, disturbed)
+        text = f"This timing is partial: it was ended before it was through. {reason['message']}"
+        return replace(timing, partial=True, message=f"{text} {timing.message}".strip())
+    found = final["timing"]
     work = _work_from(final.get("work"))
     figures = _figures(found, disturbed)
     sweep = final.get("sweep")
@@ -279,7 +287,7 @@ def _figures(found: dict[str, Any], disturbed: Sequence[Finding] = ()) -> Timing
     by_name = {contender.name: contender for contender in contenders}
     doubts = tuple(Finding(each["code"], each["message"]) for each in found["doubts"])
     eager, compiled = by_name.get("eager"), by_name.get("compile")
-    candidate = by_name["candidate"]
+    candidate = by_name.get("candidate")
     untrusted = [doubt.message for doubt in doubts if doubt.code in UNTRUSTED]
     if found["wrong"] is not None:
         wrong = f"While it was timed the candidate gave a wrong result. {found['wrong']}"
@@ -290,10 +298,10 @@ def _figures(found: dict[str, Any], disturbed: Sequence[Finding] = ()) -> Timing
         for contender in contenders
         if contender.message
     ]
-    if found["too_few"]:
+    if found["too_few"] and candidate is not None:
         messages.append(
-            f"{found['rounds']} rounds are too few for a conclusion: calls take too long for the "
-            "time that was given."
+            f"{found['rounds']} rounds are too few to say which is faster: calls take too long "
+            "for the time that was given."
         )
     timing = Timing(
         "not measured",
@@ -306,7 +314,7 @@ def _figures(found: dict[str, Any], disturbed: Sequence[Finding] = ()) -> Timing
         contamination=(*disturbed, *doubts),
         message=" ".join((*untrusted, *messages)),
     )
-    if untrusted:
+    if untrusted or candidate is None:
         bare = tuple(
             replace(c, ratio=None, ratio_interval=None, conclusion="not measured")
             for c in timing.contenders

@@ -55,6 +55,8 @@ class Game:
     watched: float
     phase: str = "reference"
     doing: str = ""
+    #: What was found by now, which is handed out where nothing comes after it.
+    kept: dict[str, Any] | None = None
 
 
 class Server:
@@ -170,6 +172,9 @@ class Server:
         if "final" in header:
             self._settle(game, header["final"])
             return
+        if "kept" in header:
+            game.kept = header["kept"]
+            return
         if header.get("started"):
             game.deadline = time.monotonic() + game.timeout_s
         game.phase = header["phase"]
@@ -229,6 +234,8 @@ class Server:
         game.pair.end()
         sweep(self._known())
         if final is not None:
+            if game.kept is not None and ("reasons" in final or "problem" in final):
+                final = {**final, "kept": game.kept}
             answer = {
                 "final": final,
                 "output": game.pair.text("candidate"),
@@ -247,7 +254,8 @@ class Server:
 def _overdue(game: Game) -> dict[str, Any]:
     seconds = f"{game.timeout_s:g} s"
     if game.phase == "reference":
-        text = f"The reference module did not finish within {seconds}."
+        doing = f" ({game.doing})" if game.kept is not None else ""
+        text = f"The reference module did not finish within {seconds}{doing}."
         return {"problem": {"message": text, "line": game.pair.line("referee", ask=True)}}
     text = (
         f"The candidate did not finish within {seconds} ({game.doing}). It hangs, or the inputs "

@@ -32,8 +32,15 @@ from kernelllm_jupyter.verify.timing.honesty import (
     hidden_outside_stream,
 )
 from kernelllm_jupyter.verify.timing.remote import First, Remote
-from kernelllm_jupyter.verify.timing.rounds import Rounds, calls_for, sets_for, turn_order
+from kernelllm_jupyter.verify.timing.rounds import (
+    MOST_ROUNDS,
+    Rounds,
+    calls_for,
+    sets_for,
+    turn_order,
+)
 from kernelllm_jupyter.verify.timing.stand import Stand, nothing, spelled
+from kernelllm_jupyter.verify.timing.statistics import FEWEST_ROUNDS
 from kernelllm_jupyter.verify.trials import Trial, unforeseen
 
 __all__ = ["Bench", "Measured"]
@@ -45,6 +52,10 @@ ESTIMATED_CALLS, EMPTY_CALLS, ALONE_CALLS = 5, 50, 9
 
 #: Rounds that are made whatever they take.
 LEAST_ROUNDS = 3
+#: Seconds of rounds before anything is compiled, which stand where compiling never ends.
+PRELIMINARY_S = 2.0
+#: How often what is measured is told, for the case that nothing comes after it.
+KEEP_EVERY_S = 4.0
 
 
 @dataclass
@@ -56,14 +67,12 @@ class Measured:
     alone: dict[str, Alone] = field(default_factory=dict)
     #: Why a baseline has no figure.
     failed: dict[str, str] = field(default_factory=dict)
-    #: What makes the figures doubtful: code and message.
+    #: What makes the figures doubtful.
     doubts: list[dict[str, Any]] = field(default_factory=list)
     #: What the results of timed calls showed; None where they are right.
     wrong: str | None = None
-
-    def doubt(self, code: str, message: str) -> None:
-        """Add a finding."""
-        self.doubts.append({"code": code, "message": message})
+    #: PyTorch's median before the candidate was loaded, which is all where no round was taken.
+    before_ms: float | None = None
 
 
 class Bench:
@@ -79,10 +88,13 @@ class Bench:
         seconds_left: Callable[[], float],
         *,
         again: bool = False,
+        keep: Callable[[Measured], None] = lambda _: None,
     ):
         self.request, self.reference, self.clock = request, reference, clock
         self.say, self.seconds_left = say, seconds_left
         self.opponent, self.again = opponent, again
+        #: Told what is there by now, for the case that it ends before it is through.
+        self.keep = keep
         self.remote = Remote(opponent)
         self.seed = unforeseen(reference.seed, request["source"], request["code"], "timing")
         self.training = reference.training and not request["eval_mode"]
@@ -90,28 +102,43 @@ class Bench:
         self.stands: dict[str, Stand] = {}
         self.calls: dict[str, int] = {}
         self.measured = Measured(Rounds(()))
-        self.before_ms = 0.0
+        self.empty_ms, self.beside_ms, self.idle = 0.0, 0.0, Alone((), ())
         #: What a call of PyTorch's took beside itself, turn by turn.
         self.besides: list[float] = []
 
     def run(self, baselines: Sequence[Baseline], budget_s: float) -> Measured:
         """Set everybody up, take turns, and look at what came of it; raises :class:`Refusal`."""
-        self._set_up(baselines)
-        until = time.monotonic() + min(budget_s, self.seconds_left() - 5)
-        beside_ms, idle = self._measure_nothing()
-        empty_ms = self.remote.empty_ms()
-        for name, stand in self.stands.items():
-            self.calls[name] = calls_for(self._estimate(stand), beside_ms)
+        self._set_up()
+        self.beside_ms, self.idle = self._measure_nothing()
+        self.empty_ms = self.remote.empty_ms()
         told = median(self.remote.turn(ESTIMATED_CALLS, 0))
-        self.calls[CANDIDATE] = calls_for(told, beside_ms)
+        self.calls[CANDIDATE] = calls_for(told, self.beside_ms)
         self.remote.outsides.clear()
-        measured = self.measured
-        measured.rounds = Rounds((*self.stands, CANDIDATE))
+        if baselines:
+            if not self.again:
+                # Compiling may take all the time there is, and is waited for in one piece.
+                self._measure(min(budget_s, PRELIMINARY_S), FEWEST_ROUNDS)
+            for baseline in baselines:
+                self.say("reference", f"compiling with {baseline.words}")
+                self._seat(baseline.name, baseline.compiled(self.reference.model))
+        self._measure(min(budget_s, self.seconds_left() - 5))
+        return self.measured
+
+    def _measure(self, seconds: float, most_rounds: int = MOST_ROUNDS) -> None:
+        """Rounds of all that have a stand, in place of those before."""
+        until = time.monotonic() + seconds
+        for name, stand in self.stands.items():
+            self.calls[name] = calls_for(self._estimate(stand), self.beside_ms)
+        self.measured.rounds, self.measured.alone = Rounds((*self.stands, CANDIDATE)), {}
         self._alone()
-        self._take_turns(until)
+        self._take_turns(until, most_rounds)
         self._alone()
-        self._look_for_hidden_work(empty_ms, beside_ms, idle)
-        return measured
+        self._keep()
+
+    def _keep(self) -> None:
+        """Look at what there is by now, and tell of it."""
+        self.measured.doubts = self._doubts()
+        self.keep(self.measured)
 
     # --- setting up -----------------------------------------------------------------------------
 
@@ -128,14 +155,15 @@ class Bench:
                 sets.append(other)
         return seeds, sets
 
-    def _set_up(self, baselines: Sequence[Baseline]) -> None:
+    def _set_up(self) -> None:
         self.say("reference", "running PyTorch")
         core = _stay_on_this_core() if self.clock.on_gpu else None
         model = self.reference.model.train(self.training)
         self._seat("eager", model)
         if "eager" not in self.stands:
             raise ReferenceFailure(f"The reference module failed: {self.measured.failed['eager']}")
-        self.before_ms = self._estimate(self.stands["eager"])
+        self.measured.before_ms = self._estimate(self.stands["eager"])
+        self.keep(self.measured)
         if not self.again:
             self.remote.open(core)
         match = Match(
@@ -154,9 +182,6 @@ class Bench:
         self.measured.firsts[CANDIDATE] = self.remote.stand(
             self.sets, weights, self.training, self.seed
         )
-        for baseline in baselines:
-            self.say("reference", f"compiling with {baseline.words}")
-            self._seat(baseline.name, baseline.compiled(model))
 
     def _seat(self, name: str, call: Callable[..., Any]) -> None:
         """A stand of PyTorch's; one that fails has its reason kept instead."""
@@ -188,24 +213,32 @@ class Bench:
 
     # --- turns ----------------------------------------------------------------------------------
 
-    def _take_turns(self, until: float) -> None:
+    def _take_turns(self, until: float, most_rounds: int) -> None:
         rounds = self.measured.rounds
-        number = 0
-        # Not at the values of the first round again: what was kept of that would be right.
+        number, kept = 0, time.monotonic()
         while (
             number < LEAST_ROUNDS
-            or (len(self.sets) > 1 and (number - 1) % len(self.sets) == 0)
-            or (time.monotonic() < until and not rounds.enough())
+            or self._at_the_first_values(number)
+            or (time.monotonic() < until and number < most_rounds and not rounds.enough())
         ):
             self.say("candidate", f"timing, round {number + 1}" if number % 10 == 0 else "")
             turns: dict[str, list[float]] = {}
             for name in turn_order(rounds.names, number, self.seed):
                 turns[name] = self._turn(name, number)
             rounds.add(turns)
-            if number == 0:
-                self._compare(0)
             number += 1
-        self._compare(self.seed % max(1, self.calls[CANDIDATE]))
+            if number == 1:
+                self._compare(0)
+            elif time.monotonic() > kept + KEEP_EVERY_S and not self._at_the_first_values(number):
+                self._compare(self.seed % self.calls[CANDIDATE])
+                self._keep()
+                kept = time.monotonic()
+        self._compare(self.seed % self.calls[CANDIDATE])
+
+    def _at_the_first_values(self, rounds: int) -> bool:
+        """Whether the last of so many rounds had the first one's inputs in their places: what was
+        kept of that would be right in it, so it is not compared."""
+        return len(self.sets) > 1 and (rounds - 1) % len(self.sets) == 0
 
     def _turn(self, name: str, shift: int) -> list[float]:
         if name == CANDIDATE:
@@ -255,30 +288,29 @@ class Bench:
         except Refusal as refusal:
             self.measured.wrong = refusal.message
 
-    def _look_for_hidden_work(self, empty_ms: float, beside_ms: float, idle: Alone) -> None:
-        measured, tolerance = self.measured, self.clock.tolerance_ms
-        beside_ms = max([beside_ms, *([median(self.besides)] if self.besides else [])])
-        hidden = hidden_in_turns(self.remote.outsides, empty_ms, beside_ms, tolerance)
+    def _doubts(self) -> list[dict[str, Any]]:
+        """What makes the figures so far doubtful: code and message."""
+        measured, tolerance, found = self.measured, self.clock.tolerance_ms, {}
+        beside_ms = max([self.beside_ms, *([median(self.besides)] if self.besides else [])])
+        hidden = hidden_in_turns(self.remote.outsides, self.empty_ms, beside_ms, tolerance)
         if hidden is not None:
-            measured.doubt(
-                "clock_disagrees",
+            found["clock_disagrees"] = (
                 f"Seen from another process a call of the candidate takes {hidden:.3g} ms longer "
-                "than its own process tells: its time is not to be trusted.",
+                "than its own process tells: its time is not to be trusted."
             )
-        outside = hidden_outside_stream(measured.alone[CANDIDATE], idle, tolerance)
+        outside = hidden_outside_stream(measured.alone[CANDIDATE], self.idle, tolerance)
         if outside is not None:
-            measured.doubt(
-                "outside_stream",
+            found["outside_stream"] = (
                 f"After a call of the candidate the GPU works on for {outside:.3g} ms that its "
-                "current stream does not wait for: on another stream, or from a thread.",
+                "current stream does not wait for: on another stream, or from a thread."
             )
-        beside = median(measured.rounds.medians("eager"))
-        if disturbed_baseline(self.before_ms, beside):
-            measured.doubt(
-                "baseline_disturbed",
-                f"PyTorch takes {beside:.3g} ms beside the candidate and took "
-                f"{self.before_ms:.3g} ms before that was loaded.",
+        before, beside = measured.before_ms, median(measured.rounds.medians("eager"))
+        if before is not None and disturbed_baseline(before, beside):
+            found["baseline_disturbed"] = (
+                f"PyTorch takes {beside:.3g} ms beside the candidate and took {before:.3g} ms "
+                "before that was loaded."
             )
+        return [{"code": code, "message": message} for code, message in found.items()]
 
 
 def _form(inputs: list[Any]) -> list[Any]:

@@ -1,6 +1,7 @@
 """A whole benchmark in the referee's process: the measurement, its limits, and the sweep.
 
-What it returns is JSON that ``verify.benchmark`` makes a ``Timing`` of.
+What it returns is JSON that ``verify.benchmark`` makes a ``Timing`` of. What there is of it by now
+is kept outside of this process at each step, for the case that it is ended before it is through.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from kernelllm_jupyter.verify.reference import Reference, ReferenceFailure
 from kernelllm_jupyter.verify.sizing.scaling import Scaled, Scaling
 from kernelllm_jupyter.verify.tensors import Blob
 from kernelllm_jupyter.verify.timing.baselines import BASELINES, Baseline
-from kernelllm_jupyter.verify.timing.bench import CANDIDATE, Bench, Measured
+from kernelllm_jupyter.verify.timing.bench import CANDIDATE, ESTIMATED_CALLS, Bench, Measured
 from kernelllm_jupyter.verify.timing.clocks import Clock, clock_for
 from kernelllm_jupyter.verify.timing.limits import copy_gb_per_s, matrix_tflop_per_s
 from kernelllm_jupyter.verify.timing.rounds import Standing
@@ -64,9 +65,13 @@ def measure(
     device: str,
     say: Say,
     seconds_left: Callable[[], float],
+    keep: Callable[[dict[str, Any]], None],
 ) -> dict[str, Any]:
-    """The timing as JSON, or ``{"problem": …}`` where the reference itself fails."""
-    session = Session(Opponent(wire), request, blobs, folder, device, say, seconds_left)
+    """The timing as JSON, or ``{"problem": …}`` where the reference itself fails.
+
+    ``keep`` is handed what there is of it, again and again.
+    """
+    session = Session(Opponent(wire), request, blobs, folder, device, say, seconds_left, keep)
     try:
         return session.run()
     except ReferenceFailure as failure:
@@ -87,10 +92,12 @@ class Session:
         device: str,
         say: Say,
         seconds_left: Callable[[], float],
+        keep: Callable[[dict[str, Any]], None],
     ):
         self.opponent, self.request, self.blobs = opponent, request, blobs
         self.folder, self.device = folder, device
-        self.say, self.seconds_left = say, seconds_left
+        self.say, self.seconds_left, self.keep = say, seconds_left, keep
+        self.final: dict[str, Any] = {}
         self.clock: Clock = clock_for(device)
         self.baselines = [BASELINES[name] for name in request["baselines"]]
 
@@ -104,23 +111,31 @@ class Session:
                 f"forward() takes {names} by keyword only, which is checked and not timed: let it "
                 "be passed by position."
             )
-        measured = self._bench(reference, again=False).run(
-            self.baselines, float(self.request["budget_s"])
+        bench = self._bench(
+            reference, again=False, keep=lambda found: self._add(timing=described(found))
         )
+        measured = bench.run(self.baselines, float(self.request["budget_s"]))
         self.say("reference", "measuring the limits of this GPU")
         work = self._work(reference)
-        final: dict[str, Any] = {
-            "timing": described(measured),
-            "work": work.to_json() if work else None,
-            "limits": self._limits(work),
-            "kernels": self._kernels(),
-        }
-        del reference
+        self._add(work=work.to_json() if work else None)
+        self._add(limits=self._limits(work))
+        self._add(kernels=self._kernels())
+        del bench, reference
         if self.request["sweep"] and not self.opponent.busy:
-            final["sweep"] = self._sweep(measured)
-        return final
+            self._add(sweep=self._sweep(measured))
+        return self.final
 
-    def _bench(self, reference: Reference, *, again: bool) -> Bench:
+    def _add(self, **found: Any) -> None:
+        self.final.update(found)
+        self.keep(self.final)
+
+    def _bench(
+        self,
+        reference: Reference,
+        *,
+        again: bool,
+        keep: Callable[[Measured], None] = lambda _: None,
+    ) -> Bench:
         return Bench(
             self.opponent,
             self.request,
@@ -129,6 +144,7 @@ class Session:
             self.say,
             self.seconds_left,
             again=again,
+            keep=keep,
         )
 
     def _kernels(self) -> list[list[Any]]:
@@ -183,16 +199,20 @@ class Session:
                 "message": "No integer of get_inputs() could be varied, so there is no sweep.",
             }
         baselines = self._affordable(first)
-        found, why = points(
+        name = next((site.name for site in axis.sites if site.name), "")
+        shown = name or f"the size that is {axis.value:,}"
+        sweep: dict[str, Any] = {"axis": shown, "points": [], "message": ""}
+        for found, why in points(
             scaling,
             axis,
             self.clock.free_bytes(),
             lambda scaled: self._point(scaled, baselines),
             self.seconds_left,
             RESERVE_S,
-        )
-        name = next((site.name for site in axis.sites if site.name), "")
-        return {"axis": name or f"the size that is {axis.value:,}", "points": found, "message": why}
+        ):
+            sweep.update(points=found, message=why)
+            self._add(sweep=sweep)
+        return sweep
 
     def _affordable(self, first: Measured) -> list[Baseline]:
         """The baselines that compile fast enough to do it at every size."""
@@ -226,14 +246,21 @@ def described(measured: Measured) -> dict[str, Any]:
     """A measurement as JSON."""
     standings = measured.rounds.standings()
     names: list[ContenderName] = ["eager", "compile", "max-autotune", "candidate"]
+    if not standings and measured.before_ms is not None:
+        eager = Contender("eager", median_ms=measured.before_ms, calls=ESTIMATED_CALLS)
+        return _described([eager], measured)
     known: Mapping[str, Standing] = standings
     contenders = [
-        _contender(name, measured, known.get(name)).to_json()
+        _contender(name, measured, known.get(name))
         for name in names
         if name in known or name in measured.failed
     ]
+    return _described(contenders, measured)
+
+
+def _described(contenders: Sequence[Contender], measured: Measured) -> dict[str, Any]:
     return {
-        "contenders": contenders,
+        "contenders": [contender.to_json() for contender in contenders],
         "rounds": measured.rounds.count,
         "too_few": measured.rounds.too_few,
         "doubts": measured.doubts,

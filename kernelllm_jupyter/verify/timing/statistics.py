@@ -81,9 +81,10 @@ def conclusion(series: Series, base: Series, ratio: Ratio, tick: float = 0.0) ->
 
     Only where the interval excludes 1.0, the difference is at least ``LEAST_EFFECT``, and more
     than one tick of the clock: a median of times that are whole ticks has no interval to speak of.
+    Few rounds say nothing either way.
     """
     if len(series) < FEWEST_ROUNDS:
-        return "no difference"
+        return "not measured"
     apart = abs(float(numpy.median(series)) - float(numpy.median(base)))
     if abs(math.log(ratio.value)) < math.log1p(LEAST_EFFECT) or apart <= tick:
         return "no difference"

@@ -6,7 +6,7 @@ pure. Runs in the referee's process.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from kernelllm_jupyter.verify.findings import Refusal
@@ -46,8 +46,9 @@ def points(
     measure: Callable[[Scaled], dict[str, Any]],
     seconds_left: Callable[[], float],
     reserve_s: float,
-) -> tuple[list[dict[str, Any]], str]:
-    """Every point as JSON, from the given size outwards while time lasts, in ascending order.
+) -> Iterator[tuple[list[dict[str, Any]], str]]:
+    """After each point all of them by now as JSON, in ascending order; from the given size
+    outwards while time lasts.
 
     A size at which the candidate fails or is wrong is a point with its message. The second is why
     there are not more of them.
@@ -57,11 +58,14 @@ def points(
     chosen = steps(axis.value, given.elements, free_bytes // BYTES_PER_ELEMENT)
     chosen.sort(key=lambda value: abs(value.bit_length() - axis.value.bit_length()))
     found: dict[int, dict[str, Any]] = {}
-    why = ""
+
+    def ascending() -> list[dict[str, Any]]:
+        return [found[value] for value in sorted(found)]
+
     for value in chosen:
         if seconds_left() < reserve_s:
-            why = "There was no time for further sizes (see --timeout)."
-            break
+            yield ascending(), "There was no time for further sizes (see --timeout)."
+            return
         scaled = scaling.at({axis: value})
         if scaled is None:
             continue
@@ -71,10 +75,10 @@ def points(
         except Refusal as refusal:
             point["message"] = refusal.message[:500]
             if refusal.kind == "crashed":
-                why = "The candidate's process ended."
                 found[value] = point
-                break
+                yield ascending(), "The candidate's process ended."
+                return
         except ReferenceFailure as failure:
             point["message"] = str(failure)
         found[value] = point
-    return [found[value] for value in sorted(found)], why
+        yield ascending(), ""
