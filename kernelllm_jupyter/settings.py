@@ -8,16 +8,32 @@ the docs are made of it. Knows neither traitlets nor Jupyter.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from kernelllm_jupyter.errors import UsageError
 from kernelllm_jupyter.options import OPTIONS, Default, Option
 
-__all__ = ["EDITOR", "SETTINGS", "Setting", "from_editor", "in_force", "origins", "properties"]
+__all__ = [
+    "EDITOR",
+    "PLUGIN",
+    "SETTINGS",
+    "Said",
+    "Setting",
+    "Value",
+    "from_editor",
+    "in_force",
+    "origins",
+    "properties",
+]
 
 Value = bool | int | float | str | None
+#: What one place says: values by their settings' names, each with the place in words.
+Said = Mapping[str, tuple[Value, str]]
+
+#: Under which JupyterLab keeps the settings.
+PLUGIN = "kernelllm-jupyter:plugin"
 
 #: Where a wrong value from JupyterLab's settings editor is to be looked for.
 EDITOR = "JupyterLab's settings (Settings, Settings Editor, KernelLLM)"
@@ -156,14 +172,13 @@ def from_editor(sent: Any) -> dict[str, Value]:
     return {name: value for name, value in found.items() if value != defaults[name]}
 
 
-def origins(configured: Mapping[str, Value], editor: Mapping[str, Value]) -> Iterator[str]:
-    """Each setting that is not at its default, with who set it."""
+def origins(layers: Sequence[Said]) -> Iterator[tuple[Setting, Value, str]]:
+    """Each setting with its value and who set it: the first of ``layers`` that departs from the
+    default, and nobody, an empty text, where none does."""
     for setting in SETTINGS:
-        for said, whose in ((editor, "settings editor"), (configured, "c.KernelLLM")):
-            value = said.get(setting.name, setting.default)
-            if value != setting.default:
-                yield f"{setting.name} = {value!r} ({whose})"
-                break
+        said = (layer[setting.name] for layer in layers if setting.name in layer)
+        found = (one for one in said if one[0] != setting.default)
+        yield (setting, *next(found, (setting.default, "")))
 
 
 def in_force(configured: Mapping[str, Value], editor: Mapping[str, Value]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from kernelllm_jupyter.doctor.machine import examine_machine
 from kernelllm_jupyter.doctor.models import examine_models, examine_profiles, examine_server
 from kernelllm_jupyter.doctor.packages import examine_packages
 from kernelllm_jupyter.doctor.places import examine_labextension, examine_records
+from kernelllm_jupyter.doctor.settings import examine_environment, examine_settings_files
 
 __all__ = ["Examined", "examine", "examine_profiles", "findings_text"]
 
@@ -26,9 +27,10 @@ def examine(
 ) -> list[Examined]:
     """Everything, in the order in which a newcomer needs it.
 
-    ``settings`` are the findings on those in force in the notebook that asks, and
-    ``extension_in_use`` tells whether the labextension is at work in it; None outside one. A server
-    is asked for something only where ``model`` names it.
+    ``settings`` are the findings on those in force in the notebook that asks (without them the
+    files are read that a notebook goes by), and ``extension_in_use`` tells whether the labextension
+    is at work in it; None outside one. A server is asked for something only where ``model`` names
+    it.
     """
     groups: dict[str, Callable[[], Iterable[Examined]]] = {
         "packages": examine_packages,
@@ -38,7 +40,8 @@ def examine(
         "model server": lambda: examine_server(model),
         "labextension": lambda: [examine_labextension(extension_in_use)],
         "records": lambda: [examine_records()],
-        "settings": lambda: settings or _no_settings(),
+        "settings": lambda: settings or examine_settings_files(),
+        "environment": examine_environment,
         "sandbox": _sandbox,
     }
     with ThreadPoolExecutor(len(groups)) as threads:
@@ -58,10 +61,6 @@ def _shielded(name: str, look: Callable[[], Iterable[Examined]]) -> Sequence[Exa
         remedy = "mend what the message names; kernelllm doctor --json has it for a report"
         found.append(Examined(name, "missing", trouble, remedy))
     return found
-
-
-def _no_settings() -> Iterator[Examined]:
-    yield Examined("settings", "ok", "a notebook's own: %kernelllm doctor there lists them")
 
 
 def _sandbox() -> Iterator[Examined]:

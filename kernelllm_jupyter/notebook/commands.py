@@ -113,7 +113,7 @@ def doctor(arguments: argparse.Namespace) -> None:
     in_use = front_end() is not None if hasattr(shell, "kernel") else None
     found = examine(
         arguments.model,
-        settings=[settings.examined()] if settings else [],
+        settings=settings.examined() if settings else [],
         extension_in_use=in_use,
     )
     print(findings_text(found))

@@ -12,9 +12,10 @@ from traitlets import Bool, Enum, Float, Int, TraitError, TraitType, Unicode, va
 from traitlets.config import Configurable
 
 from kernelllm_jupyter.doctor.finding import Examined
+from kernelllm_jupyter.doctor.settings import examine_settings
 from kernelllm_jupyter.errors import UsageError
 from kernelllm_jupyter.notebook.cell import sent_settings
-from kernelllm_jupyter.settings import SETTINGS, Setting, from_editor, in_force, origins
+from kernelllm_jupyter.settings import SETTINGS, Setting, from_editor, in_force
 
 __all__ = ["KernelLLM", "configured", "of_shell"]
 
@@ -70,14 +71,16 @@ class KernelLLM(Configurable):
         """
         return in_force(self.configured(), from_editor(sent_settings()))
 
-    def examined(self) -> Examined:
+    def examined(self) -> list[Examined]:
         """What ``%kernelllm doctor`` says of the settings."""
+        configured = {name: (value, "c.KernelLLM") for name, value in self.configured().items()}
         try:
-            editor = from_editor(sent_settings())
+            sent = from_editor(sent_settings())
         except UsageError as error:
-            return Examined("settings", "missing", "one of them cannot be", str(error))
-        said = ", ".join(origins(self.configured(), editor))
-        return Examined("settings", "ok", said or "all at their defaults")
+            wrong = Examined("settings", "missing", "one of them cannot be", str(error))
+            return [wrong, *examine_settings([configured])]
+        editor = {name: (value, "settings editor") for name, value in sent.items()}
+        return list(examine_settings([editor, configured]))
 
 
 def configured(shell: Any) -> KernelLLM:

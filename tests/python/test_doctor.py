@@ -15,6 +15,7 @@ from kernelllm_jupyter.doctor.finding import Examined
 from kernelllm_jupyter.doctor.models import examine_models
 from kernelllm_jupyter.doctor.packages import examine_packages
 from kernelllm_jupyter.doctor.places import examine_extension_in, examine_folder
+from kernelllm_jupyter.doctor.settings import examine_environment, examine_settings_files
 
 #: A machine on its worst day: torch is broken, ipywidgets missing, triton and the home a wreck.
 WRECK = """
@@ -64,7 +65,7 @@ def test_a_wrecked_installation_gets_a_line_for_each_fault(tmp_path: Path) -> No
         assert "/dev/null cannot be written to" in found[folder]["found"]
     assert all(one["remedy"] for one in findings if one["state"] != "ok")
     # What is well is still told.
-    assert {"python", "starter model", "sandbox", "labextension"} <= {
+    assert {"python", "starter model", "sandbox", "labextension", "settings"} <= {
         one["name"] for one in findings
     }
 
@@ -184,3 +185,59 @@ def test_a_folder_that_is_not_there_yet_counts_by_where_it_would_be(tmp_path: Pa
     assert examine_folder("records", tmp_path / "a" / "b", "").state == "ok"
     (tmp_path / "a").write_text("a file")
     assert examine_folder("records", tmp_path / "a" / "b", "move it").state == "missing"
+
+
+# --- settings ------------------------------------------------------------------------------------
+
+
+def test_settings_are_told_each_with_the_file_that_it_comes_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    monkeypatch.setenv("JUPYTER_CONFIG_DIR", str(tmp_path / "jupyter"))
+    monkeypatch.setenv("JUPYTERLAB_DIR", str(tmp_path / "lab"))
+    monkeypatch.delenv("JUPYTERLAB_SETTINGS_DIR", raising=False)
+    profile = tmp_path / "ipython" / "profile_default"
+    user = tmp_path / "jupyter" / "lab" / "user-settings" / "kernelllm-jupyter"
+    user /= "plugin.jupyterlab-settings"
+    overridden = tmp_path / "lab" / "settings" / "overrides.json"
+    texts = {
+        profile / "ipython_config.py": "print('hello')\nc.KernelLLM.k = 3\nc.KernelLLM.repair = 2\n"
+        "c.KernelLLM.timeout = 0\nc.KernelLLM.preload = False\n",
+        profile / "ipython_config.json": '{"KernelLLM": {"repair": 1}}',
+        profile / "ipython_kernel_config.py": "c.KernelLLM.temperature = 0.5\nraise SystemExit\n",
+        user: '{ // of the editor\n "k": 4, "model": 7, "idle_minutes": 5.0,\n}',
+        overridden: '{"kernelllm-jupyter:plugin": {"idle_minutes": 10, "top_p": 0.5}}',
+    }
+    for file, text in texts.items():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    *found, rest = examine_settings_files()
+    told = {one.name.partition(" ")[2]: one.found for one in found if one.state == "ok"}
+    assert told == {
+        "k": f"4 ({user})",
+        "repair": f"1 ({profile / 'ipython_config.json'})",
+        "top_p": f"0.5 ({overridden})",
+        "idle_minutes": f"5.0 ({user})",
+    }
+    assert "model = starter, best = first, check = True" in rest.found
+    assert "preload = False" in rest.found
+    assert "temperature = the profile's" in rest.found
+    wrong = {one.found: one.remedy for one in found if one.state == "missing"}
+    assert set(wrong) == {
+        "model has a value that cannot be",
+        "timeout has a value that cannot be",
+        f"{profile / 'ipython_kernel_config.py'} cannot be read",
+    }
+    assert str(user) in wrong["model has a value that cannot be"]
+
+
+def test_what_counts_from_the_environment_is_told_and_no_key(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("KERNELLLM_RECORDS", "off")
+    monkeypatch.setenv("KERNELLLM_API_KEY", "sesame")
+    [found] = examine_environment()
+    assert "KERNELLLM_RECORDS=off" in found.found
+    assert "KERNELLLM_API_KEY (set)" in found.found
+    assert "sesame" not in found.found

@@ -49,12 +49,17 @@ def test_the_editor_goes_before_traitlets_unless_it_stands_at_its_default() -> N
     settings = in_force({**DEFAULTS, "k": 2, "check": False, "repair": 3}, editor)
     assert (settings["k"], settings["check"], settings["repair"]) == (4, False, 3)
     assert settings["idle_s"] == 300
-    said = origins({**DEFAULTS, "k": 2, "repair": 3}, editor)
-    assert list(said) == [
-        "k = 4 (settings editor)",
-        "repair = 3 (c.KernelLLM)",
-        "idle_minutes = 5 (settings editor)",
+    layers = [
+        {name: (value, "settings editor") for name, value in editor.items()},
+        {name: (value, "c.KernelLLM") for name, value in {**DEFAULTS, "k": 2, "repair": 3}.items()},
     ]
+    said = {setting.name: (value, origin) for setting, value, origin in origins(layers)}
+    assert list(said) == list(DEFAULTS)
+    assert {name: one for name, one in said.items() if one[1]} == {
+        "k": (4, "settings editor"),
+        "repair": (3, "c.KernelLLM"),
+        "idle_minutes": (5, "settings editor"),
+    }
 
 
 @pytest.mark.parametrize("sent", [None, 7, [], {}, {"from_a_later_version": 1}])
