@@ -148,11 +148,18 @@ def _piece(choice: Any, tokens: int | None, data: str) -> Piece:
     thought = said.get("reasoning_content") or said.get("reasoning")
     finish = choice.get("finish_reason")
     return Piece(
-        text=text if isinstance(text, str) else "",
-        thought=thought if isinstance(thought, str) else "",
+        text=_whole(text) if isinstance(text, str) else "",
+        thought=_whole(thought) if isinstance(thought, str) else "",
         finish=FINISHES.get(finish, "stop") if isinstance(finish, str) and finish else None,
         tokens=tokens,
     )
+
+
+def _whole(text: str) -> str:
+    """Without halves of characters, which JSON can write (``\\ud83d``) and nothing can encode."""
+    if text.isascii():
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _count(value: Any) -> int | None:

@@ -6,6 +6,7 @@ Looks only; makes no folder.
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 __all__ = ["FILE_NAME", "data_folder", "is_switched_off", "on_network"]
@@ -37,7 +38,8 @@ def data_folder() -> Path:
     """``KERNELLLM_DATA``, else the platform's folder for a user's data."""
     named = os.environ.get("KERNELLLM_DATA")
     if named:
-        return Path(named).expanduser()
+        # Where this user has no home it stays as it is, which the store refuses in words.
+        return Path(os.path.expanduser(named))
     from platformdirs import user_data_path
 
     return user_data_path("kernelllm", appauthor=False)
@@ -51,7 +53,7 @@ def is_switched_off() -> bool:
 def on_network(folder: Path, mounts: Path = Path("/proc/self/mounts")) -> bool:
     """Whether ``folder`` lies on a network file system, as far as Linux tells."""
     try:
-        lines = mounts.read_text(errors="replace").splitlines()
+        lines = mounts.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return False
     wanted = os.path.realpath(folder)
@@ -61,7 +63,7 @@ def on_network(folder: Path, mounts: Path = Path("/proc/self/mounts")) -> bool:
         if len(fields) < 3:
             continue
         # Blanks in a mount point are written as octal escapes.
-        point = fields[1].encode().decode("unicode_escape", errors="replace")
+        point = re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), fields[1])
         inside = wanted == point or wanted.startswith(point.rstrip("/") + "/")
         if inside and len(point) >= best:
             best, found = len(point), fields[2]

@@ -27,13 +27,17 @@ LARGEST_TEXT = 400_000
 SECRETS = re.compile(
     r"(?<=://)[^\s/@:'\"]*:[^\s/@'\"]+(?=@)"
     r"|\b(?:hf_[A-Za-z0-9]{20,}|sk-[A-Za-z0-9_-]{20,}|gh[pousr]_[A-Za-z0-9]{20,}"
-    r"|github_pat_\w{20,}|AKIA[A-Z0-9]{16}|xox[abps]-[\w-]{10,}|glpat-[\w-]{20,})"
+    r"|github_pat_\w{20,}|AKIA[A-Z0-9]{16}|xox[abps]-[\w-]{10,}|glpat-[\w-]{20,}"
+    r"|gsk_[A-Za-z0-9]{20,}|(?:xai|nvapi)-[\w-]{20,})"
     r"|(?i:(?<=bearer )[\w.~+/-]{16,}=*)"
 )
 
 
 def scrubbed(text: str) -> str:
-    """``text`` without what looks like a key or a password in a URL."""
+    """``text`` without what looks like a key or a password in a URL; always encodable."""
+    if not text.isascii():
+        # Halves of characters that are written in two, from a JSON escape, are none in a file.
+        text = text.encode("utf-8", "replace").decode()
     return SECRETS.sub("***", text)
 
 
@@ -44,7 +48,7 @@ def to_plain(value: Any) -> Any:
             field.name: to_plain(getattr(value, field.name)) for field in dataclasses.fields(value)
         }
     if isinstance(value, Mapping):
-        return {str(key): to_plain(one) for key, one in value.items()}
+        return {scrubbed(str(key)): to_plain(one) for key, one in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [to_plain(one) for one in value]
     if value is None or isinstance(value, bool | int | float):

@@ -12,6 +12,7 @@ import os
 import socket
 import sqlite3
 import sys
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,8 @@ LARGEST_BYTES = 200_000_000
 AFTER_PRUNING = 0.8
 #: Records deleted at a time.
 BATCH = 50
+#: What has been "running" for longer was cut off, on whatever machine that was.
+LONGEST_RUN_S = 7 * 24 * 3600.0
 
 Statement = tuple[str, Sequence[Any]]
 
@@ -78,13 +81,19 @@ class Store:
             return None
         try:
             return cls(folder)
-        except (OSError, sqlite3.OperationalError):
+        except (OSError, sqlite3.OperationalError) as error:
+            if "locked" in str(error):
+                raise  # Somebody writes: what is read beside that may be half of it.
             # A folder that cannot be written to: then nobody else writes there either.
             store = cls.__new__(cls)
             store.path, store._largest_bytes = folder / FILE_NAME, LARGEST_BYTES
             name = f"{store.path.resolve().as_uri()}?mode=ro&immutable=1"
             store._connection = sqlite3.connect(name, uri=True, isolation_level=None)
-            version_of(store._connection)
+            try:
+                version_of(store._connection)
+            except BaseException:
+                store.close()
+                raise
             return store
 
     def _opened(self) -> sqlite3.Connection:
@@ -126,8 +135,9 @@ class Store:
             return
         while self._used_bytes() > self._largest_bytes * AFTER_PRUNING:
             found = self._rows(
-                "SELECT id FROM records WHERE state != 'running' ORDER BY started_at LIMIT ?",
-                [BATCH],
+                "SELECT id FROM records WHERE state != 'running' OR started_at < ? "
+                "ORDER BY started_at LIMIT ?",
+                [time.time() - LONGEST_RUN_S, BATCH],
             )
             if not found:
                 break

@@ -412,8 +412,13 @@ def test_a_network_file_system_gets_the_ordinary_journal(
     tmp_path: Path, problem: Problem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mounts = tmp_path / "mounts"
-    mounts.write_text("/dev/sda / ext4 rw 0 0\nserver:/home /home nfs4 rw 0 0\n")
+    mounts.write_text(
+        "/dev/sda / ext4 rw 0 0\nserver:/home /home nfs4 rw 0 0\n"
+        "server:/x /mnt/Übung\\0401 nfs rw 0 0\n",
+        encoding="utf-8",
+    )
     assert on_network(Path("/home/someone/data"), mounts)
+    assert on_network(Path("/mnt/Übung 1/data"), mounts)
     assert not on_network(Path("/homes"), mounts)
     assert not on_network(tmp_path, tmp_path / "absent")
 
@@ -433,7 +438,10 @@ def test_a_network_file_system_gets_the_ordinary_journal(
 
 
 def test_the_oldest_records_make_room(tmp_path: Path, problem: Problem) -> None:
+    cut_off = replace(problem, source="# cut off\n" + "#" * 9_000)
+    assert Records(tmp_path).begin("translate", cut_off, "m", origin="command").is_kept()
     kept = Store(tmp_path, largest_bytes=400_000)
+    kept.write([("UPDATE records SET started_at = 1", ())])
     kept.close()
 
     def begun() -> Iterator[str]:
@@ -453,6 +461,7 @@ def test_the_oldest_records_make_room(tmp_path: Path, problem: Problem) -> None:
     left = bounded.summaries(1000)
     bounded.close()
     assert 0 < len(left) < 60
+    assert not any(each.state == "unfinished" or each.started_at_s == 1 for each in left)
     assert left[0].id == last
     assert (tmp_path / FILE_NAME).stat().st_size < 1_000_000
     assert Records(tmp_path).find(last).problem.source.startswith("# 119")
@@ -465,6 +474,8 @@ def test_the_oldest_records_make_room(tmp_path: Path, problem: Problem) -> None:
         "hf_" + "aB3" * 10,
         "sk-" + "aB3" * 10,
         "Authorization: Bearer abcdefghijklmnop1234",
+        "gsk_" + "aB3" * 10,
+        "nvapi-" + "aB3-" * 8,
     ],
 )
 def test_no_key_gets_into_a_record(secret: str, tmp_path: Path, small_module: str) -> None:
@@ -478,6 +489,17 @@ def test_no_key_gets_into_a_record(secret: str, tmp_path: Path, small_module: st
     assert hidden.split("***")[0] in records.find("last").message
     kept = b"".join(each.read_bytes() for each in tmp_path.iterdir())
     assert max(secret.split("@")[0].split(), key=len).encode() not in kept
+
+
+def test_halves_of_characters_do_not_keep_a_record_from_disk(
+    records: Records, problem: Problem
+) -> None:
+    broken = replace(problem, source=problem.source + "# \ud83d")
+    recording = records.begin("translate", broken, "m", origin="python")
+    assert recording is not None
+    recording.candidate(0, Candidate("x = 1  # \udc00 \N{BULLET}", "", "m", "stop"))
+    assert recording.end("done")
+    assert records.find("last").code == "x = 1  # ? \N{BULLET}"
 
 
 def test_records_are_for_their_owner_only(records: Records, problem: Problem) -> None:

@@ -31,6 +31,7 @@ from model_server import (
 
 from kernelllm_jupyter.engines import LoadProgress, get_engine
 from kernelllm_jupyter.engines.http import Timeouts, _within
+from kernelllm_jupyter.engines.openai_wire import read_piece
 from kernelllm_jupyter.engines.remote import RemoteEngine
 from kernelllm_jupyter.engines.retries import Retries, retry_after_s
 from kernelllm_jupyter.errors import EngineError, ModelNotFound, ServerError
@@ -157,6 +158,11 @@ def test_a_server_that_does_not_stream_is_read_all_the_same(server: ModelServer)
     server.answers = [refusing(200, {**whole, "usage": {"completion_tokens": 3}})]
     completion = engine_for(server).generate("x", GREEDY)
     assert (list(completion), completion.tokens, completion.finish) == (["all"], 3, "length")
+
+
+def test_half_a_character_in_a_reply_is_shown_as_such() -> None:
+    piece = read_piece(r'{"choices": [{"text": "a\ud83d \ud83d\ude00 b\ude00"}]}')
+    assert piece.text == "a\N{REPLACEMENT CHARACTER} \N{GRINNING FACE} b\N{REPLACEMENT CHARACTER}"
 
 
 def test_ten_streams_run_side_by_side(server: ModelServer) -> None:
