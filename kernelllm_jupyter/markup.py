@@ -34,6 +34,7 @@ from kernelllm_jupyter.report import (
     title,
 )
 from kernelllm_jupyter.values import Compilation, CompiledKernel, Finding, Timing, Verdict
+from kernelllm_jupyter.verify.steps import Step
 
 __all__ = ["charts", "progress_html", "report_html"]
 
@@ -71,11 +72,20 @@ def progress_html(report: Report, elapsed_s: float) -> str:
     if elapsed_s >= ELAPSED_FROM_S:
         parts.append(_duration(elapsed_s))
     words = html.escape(" · ".join(part for part in parts if part))
-    bar = ""
-    if report.part is not None:
-        share = min(1.0, max(0.0, report.part))
-        bar = f'<progress value="{share:.3f}" aria-label="Progress">{share:.0%}</progress> '
-    return f'<div class="kllm-status">{bar}{words}</div>'
+    return f'<div class="kllm-status">{_bar_html(report)}{words}</div>'
+
+
+def _bar_html(report: Report) -> str:
+    """How much of it is over, in steps where they are counted; empty where that is not known."""
+    step = report.message
+    if isinstance(step, Step) and step.part is not None and step.total:
+        done = f'value="{step.part * step.total:.2f}" max="{step.total}"'
+        words = f"{step.number} of {step.total}"
+        return f'<progress {done} aria-label="Steps" aria-valuetext="{words}">{words}</progress> '
+    if report.part is None:
+        return ""
+    share = min(1.0, max(0.0, report.part))
+    return f'<progress value="{share:.3f}" aria-label="Progress">{share:.0%}</progress> '
 
 
 def _duration(seconds: float) -> str:

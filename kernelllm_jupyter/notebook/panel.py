@@ -26,7 +26,7 @@ WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
 #: The labextension turns a click on a button of this class into an interrupt of the Jupyter
 #: kernel: while a cell runs, a widget's own click would wait for that cell to end.
 STOP_CLASS = "kllm-stop"
-#: Seconds between two updates while text streams: the server drops floods of messages.
+#: Seconds between two updates of one stage: the server drops floods of messages.
 UPDATE_INTERVAL_S = 0.2
 #: Seconds between two looks at the clock while something goes on.
 TICK_S = 1.0
@@ -82,7 +82,7 @@ class WidgetPanel:
         self._widgets.act = {"stop": on_stop, "check": on_check, "benchmark": on_benchmark}
         self._display: Any = None
         self._shown_at = 0.0
-        self._states: list[str] = []
+        self._shown: tuple[str, ...] = ()
         self._settled: Report | None = None
         self._turn = 0
         self._clock = _Clock(self._tick)
@@ -97,11 +97,12 @@ class WidgetPanel:
 
     def show(self, report: Report) -> None:
         now = time.monotonic()
-        states = [row.state for row in report.rows]
-        is_progress = report.stage == "generating" and states == self._states
-        if is_progress and now - self._shown_at < UPDATE_INTERVAL_S:
+        shown = (report.stage, *(row.kind for row in report.rows))
+        if report.running and shown == self._shown and now - self._shown_at < UPDATE_INTERVAL_S:
+            # What comes last may stay for long: then the clock shows it.
+            self._clock.note(report)
             return
-        self._shown_at, self._states = now, states
+        self._shown_at, self._shown = now, shown
         self._render(report)
 
     def settle(self, report: Report) -> None:
@@ -128,13 +129,13 @@ class WidgetPanel:
         widgets = self._widgets
         if widgets is not None:
             widgets.progress.value = progress_html(report, elapsed_s)
+            widgets.report.value = report_html(report)
 
     def _render(self, report: Report) -> None:
         self._clock.take(report)
         widgets = self._widgets
         if widgets is None:
             return
-        widgets.report.value = report_html(report)
         if self._interrupts and not report.background:
             widgets.stop.add_class(STOP_CLASS)
         else:
@@ -226,6 +227,11 @@ class _Clock:
                 )
                 run.start()
             self._tick(report, time.monotonic() - self._since)
+
+    def note(self, report: Report) -> None:
+        """The same stage goes on with this; shown when the clock ticks next."""
+        with self._lock:
+            self._report = report
 
     def _run(self, ended: threading.Event) -> None:
         while not ended.wait(TICK_S):

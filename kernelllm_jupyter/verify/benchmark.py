@@ -245,7 +245,7 @@ def _await_idle_models(
             text = f"A model of ours was still generating during the measurement: {names}."
             return (Finding("own_model", text),)
         if progress is not None and not told:
-            progress("waiting for the model to be idle")
+            progress("Waiting for the model to be idle")
             told = True
         if waits.wait(0.2):
             raise CheckCancelled("The benchmark was cancelled.")

@@ -11,6 +11,7 @@ import socket
 from collections import deque
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -125,7 +126,7 @@ def serve(
             elif message.header["do"] == "compile":
                 from kernelllm_jupyter.verify.compiling.dry_run import answer
 
-                header = answer(message, path, launches.bench)
+                header = answer(message, path, launches.bench, partial(send, wire))
             else:
                 assert entrant is not None
                 header, blobs = _run(entrant, message)

@@ -49,10 +49,11 @@ def check(
 
     ``device`` is ``auto``, ``cpu`` (Triton's interpreter) or ``cuda``; ``timeout_s`` bounds the
     whole check and ``memory_mb`` what each of its processes may allocate (CPU only). ``progress``
-    is called with what the check does now; setting ``cancel`` ends it. With ``compile_for``
-    (``sm_90``, ``gfx942``, …) every Triton kernel is compiled for that target as well, at the
-    problem's full size, beside the trials and in a process of its own; ``auto`` is the GPU that
-    the check runs on, where compiling is part of running, and ``sm_90`` without one.
+    is called with what the check does now, in words, which know how far it is where they are a
+    :class:`~kernelllm_jupyter.verify.steps.Step`; setting ``cancel`` ends it. With
+    ``compile_for`` (``sm_90``, ``gfx942``, …) every Triton kernel is compiled for that target as
+    well, at the problem's full size, beside the trials and in a process of its own; ``auto`` is
+    the GPU that the check runs on, where compiling is part of running, and ``sm_90`` without one.
 
     Raises :class:`~kernelllm_jupyter.errors.ProblemError` where the reference itself fails,
     ``WorkerError`` where no worker can be started, ``CheckCancelled`` after ``cancel``. An
@@ -68,7 +69,7 @@ def check(
     if progress is not None:
         for finding in warned:
             progress(finding.message)
-    chosen = chosen_worker(device, cancel)
+    chosen = chosen_worker(device, cancel, progress)
     request, blobs = make_request(
         "check", problem, code, timeout_s, memory_mb=memory_mb, seed=seed, allow_tf32=allow_tf32
     )
@@ -93,7 +94,11 @@ def check(
             compiling.stop()
 
 
-def chosen_worker(device: str, cancel: threading.Event | None) -> Worker:
+def chosen_worker(
+    device: str,
+    cancel: threading.Event | None,
+    progress: Callable[[str], None] | None = None,
+) -> Worker:
     """The worker for a device by the name that a user gives it; its server is running.
 
     Raises ``UsageError`` for a device that is not there.
@@ -105,13 +110,13 @@ def chosen_worker(device: str, cancel: threading.Event | None) -> Worker:
     if device == "cuda" or (device == "auto" and gpu_present()):
         on_gpu = worker("cuda")
         try:
-            on_gpu.start(cancel)
+            on_gpu.start(cancel, progress)
             return on_gpu
         except DeviceUnusable:
             if device == "cuda":
                 raise
     found = worker("spawned-cpu" if device == "spawned-cpu" else "cpu")
-    found.start(cancel)
+    found.start(cancel, progress)
     return found
 
 

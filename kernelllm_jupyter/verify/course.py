@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from kernelllm_jupyter.verify.reference import Reference, ReferenceFailure
 from kernelllm_jupyter.verify.sizing.footprint import Footprint, described
 from kernelllm_jupyter.verify.sizing.scaling import AFFORDABLE, REDUCED, Scaled, Scaling, Values
 from kernelllm_jupyter.verify.sizing.sizes import integers
+from kernelllm_jupyter.verify.steps import Steps
 from kernelllm_jupyter.verify.tensors import Blob
 
 __all__ = ["judge"]
@@ -35,6 +36,8 @@ STRETCHED_S = 15.0
 #: Other sizes are tried for this part of the timeout, and no longer than so many seconds.
 OTHER_SIZES_PART = 0.2
 OTHER_SIZES_S = 10.0
+#: So many of them are reckoned with until it is known which there are.
+OTHER_SIZES = 5
 #: What the reference's own runs are taken to cost a busy core, and how many there are of them.
 ELEMENTS_PER_S = 5e7
 MACS_PER_S = 2e9
@@ -81,11 +84,12 @@ def judge(
     device: str,
     say: Say,
     seconds_left: Callable[[], float],
+    steps: Steps,
 ) -> dict[str, Any]:
     """The verdict as JSON, or ``{"problem": …}`` where the reference itself fails."""
     reasons: list[dict[str, Any]] = []
     kind = "correct"
-    course = Course(Opponent(wire), request, blobs, folder, device, say, seconds_left)
+    course = Course(Opponent(wire), request, blobs, folder, device, say, seconds_left, steps)
     try:
         course.run()
     except ReferenceFailure as failure:
@@ -109,10 +113,11 @@ class Course:
         device: str,
         say: Say,
         seconds_left: Callable[[], float],
+        steps: Steps,
     ):
         self.opponent, self.request, self.blobs = opponent, request, blobs
         self.folder, self.device = folder, device
-        self.say, self.seconds_left = say, seconds_left
+        self.say, self.seconds_left, self.steps = say, seconds_left, steps
         #: Those of the match that decides.
         self.findings = Findings()
         self.built = False
@@ -135,12 +140,13 @@ class Course:
                 given,
             )
             reductions = self._reductions()
-        if reductions:
-            match, base = self._play_reduced(reductions)
-        else:
-            match, base = self._match(self.request["source"]), {}
-            match.play()
-            self._note_sizes(match)
+        with self.steps.planned(OTHER_SIZES):
+            if reductions:
+                match, base = self._play_reduced(reductions)
+            else:
+                match, base = self._match(self.request["source"]), {}
+                match.play()
+                self._note_sizes(match)
         with self.findings.timed("other_sizes"):
             self._try_other_sizes(match, base)
 
@@ -164,7 +170,16 @@ class Course:
             reference = Reference(request, self.blobs, self.folder, self.device)
         built, self.built = self.built, True
         say = self._say_candidate if patient else self.say
-        return Match(self.opponent, request, reference, say, self.seconds_left, findings, built)
+        return Match(
+            self.opponent,
+            request,
+            reference,
+            say,
+            self.seconds_left,
+            findings,
+            built,
+            self.steps,
+        )
 
     # --- a problem that is too large ------------------------------------------------------------
 
@@ -223,7 +238,7 @@ class Course:
         )
         if per_run_s * growth > FULL_SIZE_S or not self._reference_affordable(given, FULL_SIZE_S):
             return False
-        self.say("candidate", "trying the problem's own size")
+        self.say("candidate", "the problem's own size")
         match = self._match_with(self.request["source"], Findings(), patient=True)
         limit_s = min(4 * FULL_SIZE_S, self.seconds_left() - 1)
         self.opponent.deadline = time.monotonic() + limit_s
@@ -286,7 +301,7 @@ class Course:
         limit_s = self.seconds_left() - 2
         if not self._reference_affordable(given, limit_s / 3):
             raise _undecided(reduced)
-        self.say("candidate", "trying the problem's own size")
+        self.say("candidate", "the problem's own size")
         match = self._match(self.request["source"], patient=True)
         self.opponent.deadline = time.monotonic() + limit_s
         try:
@@ -331,7 +346,11 @@ class Course:
         limit_s = min(OTHER_SIZES_S, OTHER_SIZES_PART * float(self.request["timeout_s"]))
         until = time.monotonic() + min(limit_s, self.seconds_left() - 1)
         tried = 0
-        for scaled in self.scaling.others(REDUCED, base) if self.scaling.given else ():
+        others: Iterator[Scaled] = iter(())
+        if self.scaling.given:
+            self.steps.expect(self.scaling.most_others)
+            others = self.scaling.others(REDUCED, base)
+        for scaled in others:
             made, refusal = self._glance(scaled, match.training, until)
             if refusal is not None and refusal.kind == "timeout":
                 # Slow or hanging: nothing that a verdict could be built on.

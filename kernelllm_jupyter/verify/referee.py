@@ -20,6 +20,7 @@ from kernelllm_jupyter.verify.nests import identical, leaves, mapped
 from kernelllm_jupyter.verify.opponent import Opponent, Result
 from kernelllm_jupyter.verify.outputs import Controls, compare_outputs, passes, telling
 from kernelllm_jupyter.verify.reference import Expectation, Reference, ReferenceFailure
+from kernelllm_jupyter.verify.steps import Steps
 from kernelllm_jupyter.verify.tensors import Foreign
 from kernelllm_jupyter.verify.trials import Trial, plan, unforeseen, varied_state
 from kernelllm_jupyter.verify.watching.audit import POISON_NUMBER
@@ -56,9 +57,11 @@ class Match:
         seconds_left: Callable[[], float],
         findings: Findings,
         again: bool,
+        steps: Steps,
     ):
         self.opponent, self.request, self.reference = opponent, request, reference
         self.say, self.seconds_left, self.findings = say, seconds_left, findings
+        self.steps = steps
         #: Of the trials; weights are made by the seed that the user gave.
         self.seed = unforeseen(reference.seed, request["source"], request["code"])
         self.on_gpu = reference.device != "cpu"
@@ -90,7 +93,8 @@ class Match:
         self.say("reference", "")
         first, second = (self.reference.draw(self.seed + n, n) for n in (0, 1))
         self.inputs = first
-        trials = plan(self.seed, first, second, len(self.reference.calls))
+        calls = len(self.reference.calls)
+        trials = plan(self.seed, first, second, calls, weights=bool(self.reference.state))
         if brief:
             self.findings.skip("variations", "Runs take too long for further variations.")
             trials = [trial for trial in trials if trial.own]
@@ -98,6 +102,30 @@ class Match:
             self._settle_mode(first)
             if self.training == self.reference.training:
                 self.reference.confirm()
+        self._try_all(trials)
+        self.launching.conclude(self.findings)
+        self.controls.conclude(self.findings)
+
+    def _try_all(self, trials: list[Trial]) -> None:
+        timed, steps = self.findings.timed, self.steps
+        # After the trials come those of padding and without launches.
+        with steps.planned(2):
+            with steps.planned(len(trials)):
+                self._try_each(trials)
+            with timed("padding"):
+                self._try_padding()
+            with timed("configurations"), steps.planned(self.configurations.left):
+                late_s = 0.4 * float(self.request["timeout_s"])
+                self.configurations.finish(
+                    lambda: self._try(trials[0]),
+                    lambda: self.seconds_left() < late_s,
+                    self.findings,
+                )
+            with timed("without_launches"):
+                self._try_without_launches(trials[1])
+
+    def _try_each(self, trials: list[Trial]) -> None:
+        timed = self.findings.timed
         with timed("own_inputs"):
             self._try_first(trials[0])
         for trial in trials[1:]:
@@ -105,21 +133,10 @@ class Match:
                 self.findings.skip("variations", "Runs take too long for further variations.")
                 break
             with timed(_point(trial)):
-                if trial.layout:
+                if trial.varies == "layout":
                     self._try_layout(trial)
                 else:
                     self._try(trial)
-        with timed("padding"):
-            self._try_padding()
-        with timed("configurations"):
-            late_s = 0.4 * float(self.request["timeout_s"])
-            self.configurations.finish(
-                lambda: self._try(trials[0]), lambda: self.seconds_left() < late_s, self.findings
-            )
-        with timed("without_launches"):
-            self._try_without_launches(trials[1])
-        self.launching.conclude(self.findings)
-        self.controls.conclude(self.findings)
 
     def glance(self, name: str, training: bool | None = None) -> bool:
         """One trial alone. Returns whether it was made: not where it says nothing."""
@@ -191,6 +208,11 @@ class Match:
         once, again = (self.reference.outputs(inputs, training, n) for n in (seed, seed + 1))
         return identical(once, again)
 
+    def _begin(self, doing: str) -> None:
+        """Say what the next step is."""
+        self.steps.begin()
+        self.say("candidate", doing)
+
     # --- trials -------------------------------------------------------------------------------
 
     def _try_first(self, trial: Trial) -> None:
@@ -223,10 +245,12 @@ class Match:
     def _try_layout(self, trial: Trial) -> None:
         """Refusing inputs that are not contiguous is fine; a wrong result without a word is not."""
         if self.findings.warned("contiguous_only"):
+            self.steps.drop()
             return
         drawn = self._drawn(trial)
         plain = self.reference.draw(trial.seed, trial.call)
         if drawn is None or _strides(drawn[0]) == _strides(plain):
+            self.steps.drop()
             return
         if self._wrong_without_error(drawn, trial):
             self.findings.warn(
@@ -238,6 +262,7 @@ class Match:
     def _try_padding(self) -> None:
         """Lanes that a mask leaves out hold 0 on today's GPUs, which Triton does not promise."""
         if self.result is None or "padding" not in self.result.notes:
+            self.steps.drop()
             return
         trial = Trial("undefined padding", self.seed, own=False, padding_undefined=True)
         if self._wrong_without_error((self.reference.draw(self.seed), self.reference.state), trial):
@@ -251,7 +276,7 @@ class Match:
         """Whether a run that does not decide gives a wrong result, instead of a right one or an
         error."""
         inputs, state = drawn
-        self.say("candidate", f"trying {trial.name}")
+        self._begin(trial.doing)
         self._start(inputs, state, trial)
         expectation = self._expectation(trial, inputs, state)
         self.say("candidate", "")
@@ -276,9 +301,10 @@ class Match:
         """One run that has to be right; False where the trial is none for this problem."""
         drawn = self._drawn(trial)
         if drawn is None:
+            self.steps.drop()
             return False
         inputs, state = drawn
-        self.say("candidate", f"trying {trial.name}")
+        self._begin(trial.doing)
         self._start(inputs, state, trial)
         expectation = self._expectation(trial, inputs, state)
         self.say("candidate", "")
@@ -309,7 +335,7 @@ class Match:
             if changed is None:
                 return None
             inputs = changed
-        if not trial.weights_varied:
+        if trial.varies != "weights":
             return inputs, self.reference.state
         return self._with_other_weights(inputs, trial.seed)
 
@@ -386,7 +412,7 @@ class Match:
             isinstance(x, torch.Tensor) and x.numel() for _, x in leaves(expectation.outputs)
         ):
             return
-        self.say("candidate", "trying without its Triton kernels")
+        self._begin("without its Triton kernels")
         result = self._without_launches(inputs, trial)
         if result is None or not passes(trial, expectation, result):
             return
@@ -424,9 +450,9 @@ def _point(trial: Trial) -> str:
     """Under which name a trial's cost is counted."""
     if trial.own:
         return "own_inputs"
-    if trial.layout:
+    if trial.varies == "layout":
         return "layouts"
-    return "other_weights" if trial.weights_varied else "variations"
+    return "other_weights" if trial.varies == "weights" else "variations"
 
 
 def _strides(inputs: list[Any]) -> list[Any]:

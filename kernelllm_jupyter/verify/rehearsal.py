@@ -16,6 +16,7 @@ import torch
 
 from kernelllm_jupyter.verify import candidate, course
 from kernelllm_jupyter.verify.child import execute
+from kernelllm_jupyter.verify.steps import Steps
 from kernelllm_jupyter.verify.surroundings import surroundings
 from kernelllm_jupyter.verify.watching.audit import Launches
 
@@ -93,7 +94,7 @@ def rehearse(launches: Launches) -> None:
         )
         other.start()
         try:
-            course.judge(left, request, [], folder, "cpu", lambda *_: None, lambda: 60.0)
+            course.judge(left, request, [], folder, "cpu", lambda *_: None, lambda: 60.0, Steps())
         finally:
             left.close()
             other.join()

@@ -18,6 +18,7 @@ import torch
 from kernelllm_jupyter.verify import candidate, compat_inductor, course
 from kernelllm_jupyter.verify.isolation.sandbox import limit_memory
 from kernelllm_jupyter.verify.protocol import BadMessage, Closed, receive, send
+from kernelllm_jupyter.verify.steps import Steps
 from kernelllm_jupyter.verify.tensors import Blob
 from kernelllm_jupyter.verify.watching.audit import Launches
 
@@ -96,13 +97,15 @@ def _final(
     if device == "cpu":
         limit_memory(int(request["memory_mb"]))
 
+    steps = Steps("Compiling kernel" if request["kind"] == "compile" else "Checking")
+
     def say(phase: str, doing: str) -> None:
-        send(report, {"phase": phase, "doing": doing})
+        send(report, {"phase": phase, "doing": doing, **(steps.to_json() if doing else {})})
 
     if request["kind"] == "compile":
         from kernelllm_jupyter.verify.compiling import dry_run
 
-        return dry_run.ask(request, blobs, folder, wire, say)
+        return dry_run.ask(request, blobs, folder, wire, say, steps)
     if request["kind"] == "work":
         from kernelllm_jupyter.verify.timing import session
 
@@ -120,7 +123,7 @@ def _final(
             send(report, {"kept": found})
 
         return session.measure(wire, request, blobs, folder, device, say, seconds_left, keep)
-    return course.judge(wire, request, blobs, folder, device, say, seconds_left)
+    return course.judge(wire, request, blobs, folder, device, say, seconds_left, steps)
 
 
 def allow_tf32(allowed: bool) -> None:

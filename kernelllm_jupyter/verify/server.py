@@ -181,7 +181,7 @@ class Server:
         if header["doing"]:
             game.doing = header["doing"]
             with contextlib.suppress(Closed):
-                send(game.caller, {"progress": header["doing"]})
+                send(game.caller, {"progress": header})
 
     def _settle(self, game: Game, final: dict[str, Any]) -> None:
         for reason in final.get("reasons", ()):

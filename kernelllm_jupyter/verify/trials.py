@@ -12,7 +12,7 @@ import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy
 import torch
@@ -24,6 +24,7 @@ from kernelllm_jupyter.verify.watching.audit import POISON_NUMBER
 __all__ = ["Trial", "plan", "sow", "unforeseen", "varied_state"]
 
 Change = Callable[[list[Any]], list[Any] | None]
+Varied = Literal["values", "integers", "weights", "layout"]
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,8 @@ class Trial:
     seed: int
     own: bool
     change: Change | None = None
-    weights_varied: bool = False
-    #: The same values, laid out otherwise in memory; being wrong there is a warning only.
-    layout: bool = False
+    #: What it varies. Being wrong where only the layout in memory differs is a warning.
+    varies: Varied = "values"
     #: Whether inputs are such that digits are lost: only what is grossly wrong counts.
     coarse: bool = False
     #: What fresh memory holds: NaN, or a number, which shows where NaN is passed over (as a
@@ -51,6 +51,11 @@ class Trial:
     call: int = 0
 
     @property
+    def doing(self) -> str:
+        """What is tried, for who waits for it."""
+        return "the problem's inputs" if self.own else self.name
+
+    @property
     def leniency(self) -> Leniency:
         """By which tolerance its results are compared."""
         if self.own:
@@ -58,11 +63,15 @@ class Trial:
         return "coarse" if self.coarse else "close"
 
 
-def plan(seed: int, first: list[Any], second: list[Any], calls: int = 0) -> list[Trial]:
+def plan(
+    seed: int, first: list[Any], second: list[Any], calls: int = 0, *, weights: bool = True
+) -> list[Trial]:
     """The trials in the order in which they are made: the problem's own first.
 
     ``first`` and ``second`` are two draws of its inputs. Integers and masks that are the same in
     both are left alone: they may be offsets, lengths or a causal mask, which have to fit.
+    Variations that these inputs have nothing for are left out, and that of the weights without
+    ``weights``.
 
     Where there are ``calls`` whose arguments are the inputs, each is a trial of its own, and
     they take turns in the variations.
@@ -74,13 +83,23 @@ def plan(seed: int, first: list[Any], second: list[Any], calls: int = 0) -> list
     ]
     drawn = _drawn_anew(first, second)
     variations = _variations(seed, drawn)
+    if calls < 2:
+        # Of several calls another one may have what this one lacks.
+        given = [leaf for _, leaf in (*leaves(first), *leaves(second))]
+        there = {
+            "values": any(isinstance(x, torch.Tensor) and x.is_floating_point() for x in given),
+            "integers": bool(drawn),
+            "weights": weights,
+            "layout": True,
+        }
+        variations = [trial for trial in variations if there[trial.varies]]
     turns = max(1, calls)
     return [*own, *(replace(trial, call=n % turns) for n, trial in enumerate(variations))]
 
 
 def _variations(seed: int, drawn: frozenset[str]) -> list[Trial]:
     return [
-        Trial("other weights", seed + 11, own=False, weights_varied=True),
+        Trial("other weights", seed + 11, own=False, varies="weights"),
         Trial("inputs times 100", seed + 12, own=False, change=_each(lambda x: x * 100)),
         Trial("some inputs very large", seed + 18, own=False, change=_each(_some_extreme)),
         Trial("all inputs negative", seed + 13, own=False, change=_each(lambda x: -x.abs())),
@@ -99,12 +118,22 @@ def _variations(seed: int, drawn: frozenset[str]) -> list[Trial]:
         Trial("inputs all alike", seed + 19, own=False, change=_each(_alike)),
         Trial("many values nearly alike", seed + 23, own=False, change=_each(_near_ties)),
         Trial("all inputs positive", seed + 17, own=False, change=_each(torch.abs)),
-        Trial("other integers", seed + 20, own=False, change=_redrawn(drawn, seed + 20)),
-        Trial("masks all true", seed + 21, own=False, change=_masked(drawn, True)),
-        Trial("masks all false", seed + 22, own=False, change=_masked(drawn, False)),
-        Trial("transposed memory", seed, own=False, change=_layout(_transposed), layout=True),
-        Trial("every second column", seed, own=False, change=_layout(_sliced), layout=True),
-        Trial("expanded memory", seed, own=False, change=_layout(_expanded), layout=True),
+        Trial(
+            "other integers",
+            seed + 20,
+            own=False,
+            change=_redrawn(drawn, seed + 20),
+            varies="integers",
+        ),
+        Trial(
+            "masks all true", seed + 21, own=False, change=_masked(drawn, True), varies="integers"
+        ),
+        Trial(
+            "masks all false", seed + 22, own=False, change=_masked(drawn, False), varies="integers"
+        ),
+        Trial("transposed memory", seed, own=False, change=_layout(_transposed), varies="layout"),
+        Trial("every second column", seed, own=False, change=_layout(_sliced), varies="layout"),
+        Trial("expanded memory", seed, own=False, change=_layout(_expanded), varies="layout"),
     ]
 
 

@@ -26,6 +26,7 @@ from kernelllm_jupyter.carried import Carried
 from kernelllm_jupyter.errors import WorkerError
 from kernelllm_jupyter.verify.isolation.sandbox import scrubbed_environment
 from kernelllm_jupyter.verify.protocol import BadMessage, Closed, receive, send
+from kernelllm_jupyter.verify.steps import Step
 
 __all__ = ["CheckCancelled", "DeviceUnusable", "Worker", "shutdown", "worker"]
 
@@ -78,7 +79,7 @@ class Worker:
                     _raise_fault(answer["final"])
                     return answer
                 if progress is not None:
-                    progress(answer["progress"])
+                    progress(Step.told(answer["progress"]))
         except Closed:
             raise WorkerError(
                 "The process that runs checks ended unexpectedly. Run the check again: it is "
@@ -127,8 +128,14 @@ class Worker:
                     theirs.close()
         raise AssertionError("unreachable")
 
-    def start(self, cancel: threading.Event | None = None) -> dict[str, str]:
-        """Have the server running; the versions it found."""
+    def start(
+        self,
+        cancel: threading.Event | None = None,
+        progress: Callable[[str], None] | None = None,
+    ) -> dict[str, str]:
+        """Have the server running; the versions it found. The first start takes seconds."""
+        if progress is not None and not self.versions:
+            progress(Step("starting the processes that run the code"))
         with self.lock:
             self._running(cancel)
             return self.versions

@@ -14,6 +14,7 @@ from kernelllm_jupyter.notebook.panel import WidgetPanel
 from kernelllm_jupyter.report import Report
 from kernelllm_jupyter.timings import Bound, Contender, Interval, Sweep, SweepPoint, Timing
 from kernelllm_jupyter.values import Compilation, CompiledKernel, Finding, Verdict
+from kernelllm_jupyter.verify.steps import Step
 
 CODE = """\
 import torch
@@ -169,7 +170,9 @@ REPORTS = {
     "download": Report(
         "loading", "facebook/KernelLLM", "Downloading facebook/KernelLLM: 4.1 of 16.1 GB", part=0.25
     ),
-    "checking": Report("checking", "starter", "trying zeros", code=CODE, background=True),
+    "checking": Report(
+        "checking", "starter", Step("inputs all zero", 12, 24, 11 / 24), code=CODE, background=True
+    ),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Any
 
@@ -245,3 +246,35 @@ def test_spills_are_counted() -> None:
     assert kernel.registers == 32
     assert (kernel.spill_bytes or 0) > 0
     assert (kernel.stack_bytes or 0) > 0
+
+
+# --- how far it is --------------------------------------------------------------------------------
+
+TWO_KERNELS = RIGHT_SOURCE.replace(
+    "class ModelNew",
+    """@triton.jit
+def second_kernel(o_ptr, n, BLOCK: tl.constexpr):
+    i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    tl.store(o_ptr + i, tl.load(o_ptr + i, mask=i < n), mask=i < n)
+
+class ModelNew""",
+).replace("        return out", "        second_kernel[(1,)](out, 1, BLOCK=16)\n        return out")
+
+
+def test_compiling_tells_which_kernel_it_is_at() -> None:
+    told: list[str] = []
+    request, blobs = make_request("compile", PROBLEM, TWO_KERNELS, 60.0, target="sm_90")
+    worker("compile").ask(request, blobs, told.append, None)
+    first, second = [step for step in told if "kernel " in step]
+    assert re.fullmatch(r"Compiling kernel 1 of 2: \w+", first)
+    assert second == "Compiling kernel 2 of 2: second_kernel"
+
+
+def test_who_waits_for_the_compiler_is_told_after_a_second() -> None:
+    wait = f"        if {COMPILING}: import time; time.sleep(2)\n"
+    code = "import os\n" + TWO_KERNELS.replace("        second", f"{wait}        second")
+    request, blobs = make_request("compile", PROBLEM, code, 60.0, target="sm_90")
+    told: list[str] = []
+    run = CompileRun("sm_90", request, blobs)
+    assert run.answer(None, time.monotonic() + 60.0, told.append) is not None
+    assert told[0].startswith("Compiling kernel 1 of 2")

@@ -7,6 +7,7 @@ from verify_candidates import HEAD, TRITON, elementwise, model
 
 from kernelllm_jupyter.values import Problem, Verdict
 from kernelllm_jupyter.verify.check import check
+from kernelllm_jupyter.verify.steps import Step
 
 SMALL = model("torch.relu(x) * 2", "torch.randn(16, 256)")
 LARGE = model("torch.relu(x) * 2", "torch.randn(4096, 65536)")
@@ -65,7 +66,21 @@ class ModelNew(nn.Module):
 
 
 def run(reference: str, candidate: str, **options: bool) -> Verdict:
-    return check(Problem(HEAD + reference, "Model"), TRITON + candidate, device="cpu", **options)
+    told: list[str] = []
+    problem, code = Problem(HEAD + reference, "Model"), TRITON + candidate
+    verdict = check(problem, code, device="cpu", progress=told.append, **options)
+    never_goes_back([step for step in told if isinstance(step, Step) and step.number])
+    return verdict
+
+
+def never_goes_back(steps: list[Step]) -> None:
+    """What a check tells of how far it is, whatever it has to try anew."""
+    numbers = [step.number or 0 for step in steps]
+    parts = [-1.0 if step.part is None else step.part for step in steps]
+    assert numbers == sorted(numbers)
+    assert parts == sorted(parts)
+    assert (numbers[0], parts[0]) == (1, 0.0)
+    assert all(step.number <= (step.total or 0) for step in steps if step.number)
 
 
 def codes(verdict: Verdict) -> set[str]:

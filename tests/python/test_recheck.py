@@ -31,7 +31,7 @@ class Seen:
 
     def show(self, report: Report) -> None:
         self.background.add(report.background)
-        if "trying" in report.message:
+        if "Checking 1 of" in report.message:
             self.running.set()
 
     def settle(self, report: Report) -> None:

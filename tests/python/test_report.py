@@ -16,6 +16,7 @@ from kernelllm_jupyter.values import (
     Timing,
     Verdict,
 )
+from kernelllm_jupyter.verify.steps import Step
 
 HOSTILE = "<script>alert('x')</script><img src=x onerror=alert(1)>"
 
@@ -97,6 +98,14 @@ def test_progress_tells_what_goes_on_how_far_it_is_and_since_when() -> None:
     assert "<progress" not in progress_html(writing, 2.0)
     for stage in ("done", "stopped", "failed"):
         assert progress_html(replace(report, stage=stage), 5.0) == ""
+
+
+def test_a_check_shows_which_of_its_steps_it_is_at() -> None:
+    step = Step("some inputs <0", 7, 24, 0.25)
+    shown = progress_html(Report("checking", "m", step), 3.0)
+    assert "Checking 7 of 24: some inputs &lt;0 · 3 s" in shown
+    assert 'value="6.00" max="24" aria-label="Steps" aria-valuetext="7 of 24"' in shown
+    assert "<progress" not in progress_html(Report("checking", "m", Step("compiling")), 3.0)
 
 
 def test_a_line_outside_the_code_is_no_error() -> None:

@@ -287,7 +287,7 @@ def test_cancelling_ends_the_check_and_all_it_started() -> None:
     source = doing("import subprocess, time\nsubprocess.Popen(['sleep', '98764'])\ntime.sleep(60)")
 
     def when_running(message: str) -> None:
-        if message.startswith("trying"):
+        if message.startswith("Checking 1 of"):
             threading.Thread(target=_cancel_when_there, args=("98764", cancel)).start()
 
     with pytest.raises(CheckCancelled):

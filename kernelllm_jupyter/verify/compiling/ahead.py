@@ -98,9 +98,11 @@ class Bench:
         self.figures: dict[str, Figures] = {}
         self.start("")
 
-    def start(self, filename: str) -> None:
-        """Forget what was compiled before."""
+    def start(self, filename: str, tell: Callable[[str], None] = lambda _: None) -> None:
+        """Forget what was compiled before; ``tell`` gets the name of each kernel that is begun."""
         self.filename = filename
+        self.tell = tell
+        self.begun: set[str] = set()
         self.configuration = None
         self.kernels.clear()
         self.refused: NotCompiled | None = None
@@ -112,6 +114,9 @@ class Bench:
     def compile(self, function: Any, launch: Callable[[], Any]) -> Any:
         """Triton's compiled kernel; raises :class:`NotCompiled`."""
         name = function.fn.__name__
+        if name not in self.begun:
+            self.begun.add(name)
+            self.tell(name)
         self.listener.forget()
         try:
             return launch()

@@ -25,6 +25,7 @@ from kernelllm_jupyter.values import (
     Verdict,
 )
 from kernelllm_jupyter.verify.compiling.resources import shared_limit_bytes
+from kernelllm_jupyter.verify.steps import Step
 from kernelllm_jupyter.verify.worker import CheckCancelled, worker
 
 __all__ = [
@@ -37,6 +38,8 @@ __all__ = [
 
 #: What a worker's answer may hold at most; a candidate's process had a hand in it.
 KERNELS_LIMIT, TEXT_LIMIT = 200, 300
+#: Seconds of waiting after which it is told what is waited for.
+TOLD_FROM_S = 1.0
 #: Why nothing was compiled, where the time for it was over.
 TOO_LONG = "it took too long"
 
@@ -60,18 +63,36 @@ class CompileRun:
         self.target = target
         self._cancel = threading.Event()
         self._answer: Future[dict[str, Any]] = Future()
+        #: What it does now.
+        self._step = ""
+
+        def note(step: str) -> None:
+            if isinstance(step, Step) and step.number:
+                self._step = step
 
         def run() -> None:
             try:
-                self._answer.set_result(worker("compile").ask(request, blobs, None, self._cancel))
+                self._answer.set_result(worker("compile").ask(request, blobs, note, self._cancel))
             except BaseException as error:
                 self._answer.set_exception(error)
 
         threading.Thread(target=run, name="kernelllm-compile", daemon=True).start()
 
-    def answer(self, cancel: threading.Event | None, deadline: float) -> dict[str, Any] | None:
-        """The compiling worker's answer, or None after ``deadline``; raises as the check does."""
+    def answer(
+        self,
+        cancel: threading.Event | None,
+        deadline: float,
+        progress: Callable[[str], None] | None = None,
+    ) -> dict[str, Any] | None:
+        """The compiling worker's answer, or None after ``deadline``; raises as the check does.
+
+        ``progress`` is told which kernel is compiled, where that takes longer.
+        """
+        told_from, told = time.monotonic() + TOLD_FROM_S, ""
         while not self._answer.done():
+            if progress is not None and self._step != told and time.monotonic() >= told_from:
+                told = self._step
+                progress(told)
             if cancel is not None and cancel.is_set():
                 raise CheckCancelled("The check was cancelled.")
             if time.monotonic() >= deadline:
@@ -95,9 +116,9 @@ def joined(
     if not verdict.correct:
         deadline = 0.0
     elif progress is not None:
-        progress(f"compiling for {run.target}")
+        progress(Step(f"compiling for {run.target}"))
     try:
-        answer = run.answer(cancel, deadline)
+        answer = run.answer(cancel, deadline, progress if verdict.correct else None)
     except CheckCancelled:
         raise
     except WorkerError as error:

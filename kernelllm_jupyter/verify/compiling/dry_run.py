@@ -8,15 +8,18 @@ nothing else of it; :func:`answer` is the candidate's. No result is looked at he
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import socket
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
+from kernelllm_jupyter.syntax import parse
 from kernelllm_jupyter.verify.child import constructor_arguments, execute
 from kernelllm_jupyter.verify.codes import known_reason
 from kernelllm_jupyter.verify.compiling.ahead import (
@@ -39,6 +42,7 @@ from kernelllm_jupyter.verify.nests import leaves, mapped
 from kernelllm_jupyter.verify.opponent import MESSAGE_LIMIT, printable
 from kernelllm_jupyter.verify.protocol import BadMessage, Closed, Message, receive, send
 from kernelllm_jupyter.verify.rehearsal import compile_sample
+from kernelllm_jupyter.verify.steps import Steps
 from kernelllm_jupyter.verify.surroundings import surroundings
 from kernelllm_jupyter.verify.tensors import Blob, pack, unpack
 from kernelllm_jupyter.verify.trials import sow
@@ -64,14 +68,23 @@ def ask(
     folder: Path,
     wire: socket.socket,
     say: Say,
+    steps: Steps,
 ) -> dict[str, Any]:
     """Have the candidate compiled: its kernels, a refusal, or ``not_made`` with the reason."""
-    found = _attempt(request, blobs, folder, wire, say, "apart")
+    begun = _Begun(request["code"], say, steps)
+    with steps.planned(len(begun.ahead)):
+        return _asked(request, blobs, folder, wire, begun)
+
+
+def _asked(
+    request: dict[str, Any], blobs: list[Blob], folder: Path, wire: socket.socket, begun: _Begun
+) -> dict[str, Any]:
+    found = _attempt(request, blobs, folder, wire, begun, "apart")
     if "gone" in found or (found.get("kernels") and "refused" not in found):
         return _final(found)
     # Otherwise the same may come out differently, and then that counts.
     second: Memory = "none" if found.get("bytes", 0) > REAL_LIMIT_BYTES else "real"
-    again = _attempt(request, blobs, folder, wire, say, second)
+    again = _attempt(request, blobs, folder, wire, begun, second)
     return _final(found if "failed" in again and "failed" not in found else again)
 
 
@@ -80,11 +93,11 @@ def _attempt(
     blobs: list[Blob],
     folder: Path,
     wire: socket.socket,
-    say: Say,
+    begun: _Begun,
     memory: Memory,
 ) -> dict[str, Any]:
     real = memory == "real"
-    say("reference", "making the inputs")
+    begun.say("reference", "making the inputs")
     try:
         given = Given.of(request, blobs)
         init, inputs = _arguments(request, given, folder, real=real)
@@ -102,12 +115,43 @@ def _attempt(
         why = failure_text(error, folder / "reference.py")
         return {"failed": f"the inputs could not be made ({why})"}
     size = sum(_bytes(leaf) for _, leaf in leaves([init, inputs]))
-    say("candidate", "compiling")
+    begun.say("candidate", "compiling")
     try:
         send(wire, header, packed)
-        return {**receive(wire).header, "bytes": size}
+        while "begun" in (answered := receive(wire).header):
+            begun.note(answered["begun"])
+        return {**answered, "bytes": size}
     except (Closed, BadMessage):
         return {"gone": True}
+
+
+class _Begun:
+    """The kernels that were begun, each told of once, by its name in the candidate's source."""
+
+    def __init__(self, code: str, say: Say, steps: Steps):
+        self.say, self._steps = say, steps
+        self.ahead = launched_kernels(code)
+
+    def note(self, name: Any) -> None:
+        """The candidate's process compiles this one now; a name of no kernel of it is ignored."""
+        if name in self.ahead:
+            self.ahead.remove(name)
+            self._steps.begin()
+            self.say("candidate", str(name))
+
+
+def launched_kernels(code: str) -> list[str]:
+    """The names of a source's Triton kernels that are launched in it: ``name[grid](…)``."""
+    nodes = list(ast.walk(parse(code)))
+    launched = {
+        node.func.value.id
+        for node in nodes
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Subscript)
+        and isinstance(node.func.value, ast.Name)
+    }
+    defined = (node.name for node in nodes if isinstance(node, ast.FunctionDef))
+    return [name for name in dict.fromkeys(defined) if name in launched]
 
 
 def _final(found: dict[str, Any]) -> dict[str, Any]:
@@ -172,10 +216,15 @@ def _spellings(*, real: bool, default: torch.device | None) -> AbstractContextMa
 # --- the candidate's side ------------------------------------------------------------------------
 
 
-def answer(message: Message, path: Path, bench: Bench) -> dict[str, Any]:
-    """Build ``ModelNew``, run it once, and tell what was compiled and what was refused."""
+def answer(
+    message: Message, path: Path, bench: Bench, tell: Callable[[dict[str, Any]], None]
+) -> dict[str, Any]:
+    """Build ``ModelNew``, run it once, and tell what was compiled and what was refused.
+
+    ``tell`` gets what goes on meanwhile.
+    """
     request = message.header
-    bench.start(str(path))
+    bench.start(str(path), lambda name: tell({"begun": name}))
     failed = refused = None
     try:
         aim_at(bench, request["target"])

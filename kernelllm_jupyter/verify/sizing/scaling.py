@@ -243,6 +243,11 @@ class Scaling:
 
     # --- other ones -----------------------------------------------------------------------------
 
+    @property
+    def most_others(self) -> int:
+        """How many :meth:`others` gives at most."""
+        return len(self.sizes) + (3 if any(size.any for size in self.sizes) else 0)
+
     def others(self, limit: Limit, base: Values | None = None) -> Iterator[Scaled]:
         """Odd sizes, sizes above the given ones, and sizes of one, each within the limit.
 

@@ -23,6 +23,7 @@ from kernelllm_jupyter.verify.opponent import Opponent, Result
 from kernelllm_jupyter.verify.outputs import compare_outputs
 from kernelllm_jupyter.verify.referee import Match
 from kernelllm_jupyter.verify.reference import Reference, ReferenceFailure
+from kernelllm_jupyter.verify.steps import Steps
 from kernelllm_jupyter.verify.timing.baselines import Baseline, autotuning_seconds
 from kernelllm_jupyter.verify.timing.clocks import Clock
 from kernelllm_jupyter.verify.timing.honesty import (
@@ -174,6 +175,7 @@ class Bench:
             self.seconds_left,
             Findings(),
             self.again,
+            Steps(),
         )
         match.build()
         state = self.reference.state
