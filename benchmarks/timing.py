@@ -15,12 +15,13 @@ from collections.abc import Callable
 from statistics import median
 from typing import Any
 
+from kernelllm_jupyter.errors import DeviceUnusable
 from kernelllm_jupyter.timings import Timing
 from kernelllm_jupyter.values import Problem
 from kernelllm_jupyter.verify.benchmark import BenchmarkOptions, measured_by
 from kernelllm_jupyter.verify.check import chosen_worker
 from kernelllm_jupyter.verify.gpu import NO_GPU, gpu_present
-from kernelllm_jupyter.verify.worker import DeviceUnusable, shutdown
+from kernelllm_jupyter.verify.worker import shutdown
 
 REFERENCE = """
 import torch

@@ -12,10 +12,14 @@
     │   ├── PromptTooLong          the model cannot see the whole prompt and answer it
     │   ├── ServerError            a model server could not be reached, refused, or broke off
     │   └── EngineDied             the model process ended while it was needed
-    └── WorkerError                the worker could not be started or spoken to
+    ├── WorkerError                the worker could not be started or spoken to
+    │   ├── DeviceUnusable         the GPU is there, and torch cannot use it
+    │   └── CheckCancelled         the check was cancelled before it had a verdict
+    ├── RecordsError               records cannot be read, or there is no such record
+    └── NotCorrect                 a verdict other than correct, with ``--strict``
 
 Each message says what went wrong and what to do about it. A candidate that fails is no
-exception: it is a :class:`~kernelllm_jupyter.values.Verdict`.
+exception: it is a :class:`~kernelllm_jupyter.values.Verdict` (unless ``--strict`` asks for one).
 """
 
 from __future__ import annotations
@@ -23,13 +27,17 @@ from __future__ import annotations
 from typing import Any
 
 __all__ = [
+    "CheckCancelled",
     "CheckpointError",
+    "DeviceUnusable",
     "EngineDied",
     "EngineError",
     "KernelLLMError",
     "ModelNotFound",
+    "NotCorrect",
     "ProblemError",
     "PromptTooLong",
+    "RecordsError",
     "ServerError",
     "UnsupportedModule",
     "UsageError",
@@ -102,3 +110,19 @@ class EngineDied(EngineError):
 
 class WorkerError(KernelLLMError):
     """The worker that runs reference and candidate could not be started or spoken to."""
+
+
+class DeviceUnusable(WorkerError):
+    """There is such a device, and torch cannot use it."""
+
+
+class CheckCancelled(WorkerError):
+    """The check was cancelled before it had a verdict; its worker is gone."""
+
+
+class RecordsError(KernelLLMError):
+    """Records cannot be read, or there is no such record."""
+
+
+class NotCorrect(KernelLLMError):
+    """``--strict``: the verdict is anything but correct."""

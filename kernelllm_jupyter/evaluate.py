@@ -25,6 +25,7 @@ from typing import Any
 
 from kernelllm_jupyter.engines import Engine
 from kernelllm_jupyter.errors import (
+    DeviceUnusable,
     EngineError,
     KernelLLMError,
     ProblemError,
@@ -42,7 +43,6 @@ from kernelllm_jupyter.translate import Finished, load_events
 from kernelllm_jupyter.values import CheckOptions, Effort, Problem, Sampling, Translation
 from kernelllm_jupyter.verify.gpu import gpu_present
 from kernelllm_jupyter.verify.suite import default_jobs, read_source
-from kernelllm_jupyter.verify.worker import DeviceUnusable
 
 __all__ = ["Plan", "ProblemFile", "evaluate", "find_problems"]
 

@@ -304,7 +304,7 @@ def request_from(
     )
     if request.sweep and not request.benchmark:
         raise UsageError("--sweep is a benchmark over sizes: give --benchmark with it.")
-    if request.timeout_s <= 0:
+    if not request.timeout_s > 0:  # NaN is no number of seconds, either.
         raise UsageError("--timeout takes a number of seconds greater than 0.")
     if request.target != "auto" and not re.fullmatch(TARGET_PATTERN, request.target):
         raise UsageError(f"--target takes a GPU such as sm_90 or gfx942, not {request.target!r}.")

@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Time what the arguments name; the exit status."""
     from kernelllm_jupyter.verify.benchmark import BenchmarkOptions, benchmark
 
-    if arguments.timeout <= 0:
+    if not arguments.timeout > 0:
         raise UsageError("--timeout takes a number of seconds greater than 0.")
     problem = parse_problem(read(arguments.reference), class_name=arguments.name)
     code = read(arguments.candidate)

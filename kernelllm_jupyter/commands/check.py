@@ -21,7 +21,7 @@ from kernelllm_jupyter.commands.terminal import (
     read,
     say,
 )
-from kernelllm_jupyter.errors import UsageError
+from kernelllm_jupyter.errors import CheckCancelled, UsageError
 from kernelllm_jupyter.options import request_from
 from kernelllm_jupyter.problem import parse_problem
 from kernelllm_jupyter.recording import keep_result
@@ -30,7 +30,6 @@ from kernelllm_jupyter.report import table, verdict_text
 from kernelllm_jupyter.translate import Checking, check_events
 from kernelllm_jupyter.values import CheckOptions, Problem, Verdict
 from kernelllm_jupyter.verify.suite import CheckedPair, SourcePair, check_pairs, find_pairs
-from kernelllm_jupyter.verify.worker import CheckCancelled
 
 __all__ = ["add_arguments", "run"]
 

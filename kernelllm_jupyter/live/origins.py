@@ -26,7 +26,6 @@ import torch
 from kernelllm_jupyter.errors import ProblemError
 
 __all__ = [
-    "Missing",
     "closures",
     "file_of",
     "functions_of",
@@ -39,10 +38,6 @@ __all__ = [
     "text_without_functions",
     "unwrapped",
 ]
-
-
-class Missing(ProblemError):
-    """Something of the session that has no source."""
 
 
 @functools.cache
@@ -135,7 +130,7 @@ def file_of(code: CodeType, what: str) -> tuple[list[str], str]:
     """The lines of the file or cell that code was compiled from, and its name."""
     lines = linecache.getlines(code.co_filename)
     if not lines or len(lines) < code.co_firstlineno:
-        raise Missing(_no_source(what))
+        raise ProblemError(_no_source(what))
     return lines, code.co_filename
 
 
@@ -143,7 +138,7 @@ def text_without_functions(value: Any, what: str) -> str:
     """The text of a class that no function of its own leads to: a dataclass, say, or an enum."""
     own = [member for member in vars(value).values() if isinstance(member, FunctionType)]
     if own and not dataclasses.is_dataclass(value):
-        raise Missing(_no_source(what))
+        raise ProblemError(_no_source(what))
     try:
         return textwrap.dedent(inspect.getsource(value)).rstrip()
     except (OSError, TypeError):
@@ -156,7 +151,7 @@ def text_without_functions(value: Any, what: str) -> str:
         for node in parsed(lines).body:
             if isinstance(node, ast.ClassDef) and node.name == value.__name__:
                 return "".join(lines[_first_line(node) - 1 : node.end_lineno]).rstrip()
-    raise Missing(_no_source(what))
+    raise ProblemError(_no_source(what))
 
 
 def text_of(value: Any, code: CodeType, what: str) -> str:
@@ -173,7 +168,7 @@ def text_of(value: Any, code: CodeType, what: str) -> str:
         and _first_line(node) <= line <= (node.end_lineno or 0)
     ]
     if not found:
-        raise Missing(
+        raise ProblemError(
             f"The source of {what} in {filename} is not what it was made from: import or run it "
             "again."
         )

@@ -22,7 +22,6 @@ import torch
 
 from kernelllm_jupyter.errors import ProblemError
 from kernelllm_jupyter.live.origins import (
-    Missing,
     closures,
     file_of,
     functions_of,
@@ -122,7 +121,7 @@ class Collection:
 
     def _small_tensor(self, value: torch.Tensor, what: str) -> str:
         if type(value) is not torch.Tensor or value.is_meta or value.numel() > SMALL_TENSOR:
-            raise Missing(
+            raise ProblemError(
                 f"{what} is a tensor of the session, {list(value.shape)}: make it a buffer of the "
                 "module (register_buffer), or an argument of forward()."
             )
@@ -148,7 +147,7 @@ class Collection:
             return self._lambda(value, what)
         if isinstance(value, type | FunctionType | BuiltinFunctionType):
             return self._named(value, what)
-        raise Missing(
+        raise ProblemError(
             f"{what} is a {type(value).__name__} of the session, which cannot be written as source."
         )
 
@@ -173,7 +172,7 @@ class Collection:
             == list(function.__code__.co_varnames[: function.__code__.co_argcount])
         ]
         if len(found) != 1:
-            raise Missing(
+            raise ProblemError(
                 f"{what} is a lambda that cannot be told from others on its line: use def."
             )
         text = ast.unparse(found[0])
@@ -276,7 +275,9 @@ class Collection:
         used = _members(tree, name, isinstance(owner, dict))
         if used is None:
             if isinstance(owner, ModuleType):
-                raise Missing(f"{name} is a module of your own files: use what is in it by name.")
+                raise ProblemError(
+                    f"{name} is a module of your own files: use what is in it by name."
+                )
             return False
         if not self._claim(name, owner):
             return True

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from kernelllm_jupyter.errors import KernelLLMError
+from kernelllm_jupyter.errors import CheckCancelled, KernelLLMError
 from kernelllm_jupyter.heading import without_heading
 from kernelllm_jupyter.notebook import cell as cells
 from kernelllm_jupyter.notebook.panel import View
@@ -21,7 +21,6 @@ from kernelllm_jupyter.records import Recording
 from kernelllm_jupyter.report import Report
 from kernelllm_jupyter.translate import run_check
 from kernelllm_jupyter.values import Problem
-from kernelllm_jupyter.verify.worker import CheckCancelled
 
 __all__ = ["Recheck"]
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from kernelllm_jupyter.address import destination
 from kernelllm_jupyter.engines import get_engine
-from kernelllm_jupyter.errors import KernelLLMError
+from kernelllm_jupyter.errors import NotCorrect
 from kernelllm_jupyter.grid import Row
 from kernelllm_jupyter.heading import Heading
 from kernelllm_jupyter.notebook import cell as cells
@@ -46,7 +46,7 @@ from kernelllm_jupyter.translate import (
 )
 from kernelllm_jupyter.values import Problem, Timing, Translation
 
-__all__ = ["NotCorrect", "Stopped", "translate_in_notebook"]
+__all__ = ["Stopped", "translate_in_notebook"]
 
 
 class Stopped(KeyboardInterrupt):
@@ -54,10 +54,6 @@ class Stopped(KeyboardInterrupt):
 
     def _render_traceback_(self) -> list[str]:
         return [str(self)]
-
-
-class NotCorrect(KernelLLMError):
-    """``--strict``: the verdict is anything but correct."""
 
 
 def translate_in_notebook(

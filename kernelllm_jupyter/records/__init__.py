@@ -10,7 +10,7 @@ from __future__ import annotations
 from kernelllm_jupyter.records.keeper import Recording, Records
 from kernelllm_jupyter.records.place import data_folder
 from kernelllm_jupyter.records.record import KeptCandidate, KeptResult, Record, Summary
-from kernelllm_jupyter.records.store import RecordsError, Store
+from kernelllm_jupyter.records.store import Store
 
 __all__ = [
     "KeptCandidate",
@@ -18,7 +18,6 @@ __all__ = [
     "Record",
     "Recording",
     "Records",
-    "RecordsError",
     "Store",
     "Summary",
     "data_folder",

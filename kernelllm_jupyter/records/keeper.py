@@ -23,11 +23,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from kernelllm_jupyter.errors import RecordsError
 from kernelllm_jupyter.records.place import FILE_NAME, data_folder, is_switched_off
 from kernelllm_jupyter.records.plain import dumped, scrubbed, to_plain
 from kernelllm_jupyter.records.record import Kind, Record, State, Summary
 from kernelllm_jupyter.records.schema import NewerSchema
-from kernelllm_jupyter.records.store import RecordsError, Statement, Store, is_damage, is_damaged
+from kernelllm_jupyter.records.store import Statement, Store, is_damage, is_damaged
 from kernelllm_jupyter.values import Candidate, FinishReason, Problem, Timing, Verdict
 
 __all__ = ["Recording", "Records", "text_hash"]

@@ -17,14 +17,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from kernelllm_jupyter.errors import KernelLLMError
+from kernelllm_jupyter.errors import RecordsError
 from kernelllm_jupyter.records.place import FILE_NAME, on_network
 from kernelllm_jupyter.records.plain import from_plain, is_left_out
 from kernelllm_jupyter.records.record import KeptCandidate, KeptResult, Record, State, Summary
 from kernelllm_jupyter.records.schema import migrate, version_of
 from kernelllm_jupyter.values import Candidate, Problem, Timing, Verdict
 
-__all__ = ["RecordsError", "Statement", "Store", "is_damage", "is_damaged"]
+__all__ = ["Statement", "Store", "is_damage", "is_damaged"]
 
 BUSY_TIMEOUT_S = 5.0
 #: Above this the oldest records are deleted, until a fifth is free again: some 10,000 translations.
@@ -36,10 +36,6 @@ BATCH = 50
 LONGEST_RUN_S = 7 * 24 * 3600.0
 
 Statement = tuple[str, Sequence[Any]]
-
-
-class RecordsError(KernelLLMError):
-    """Records cannot be read, or there is no such record."""
 
 
 def is_damage(error: BaseException) -> bool:

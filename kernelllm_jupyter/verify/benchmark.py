@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from kernelllm_jupyter.engines.lifecycle import running
-from kernelllm_jupyter.errors import WorkerError
+from kernelllm_jupyter.errors import CheckCancelled, DeviceUnusable, WorkerError
 from kernelllm_jupyter.timings import (
     Bound,
     Contender,
@@ -36,7 +36,7 @@ from kernelllm_jupyter.verify.timing.gpus import (
     published_bound,
 )
 from kernelllm_jupyter.verify.timing.neighbours import descendants, watching
-from kernelllm_jupyter.verify.worker import CheckCancelled, DeviceUnusable, Worker, worker
+from kernelllm_jupyter.verify.worker import Worker, worker
 
 __all__ = ["BenchmarkOptions", "benchmark", "measured_by", "timing_of"]
 

@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from kernelllm_jupyter.carried import Carried
-from kernelllm_jupyter.errors import KernelLLMError, ProblemError, UsageError
+from kernelllm_jupyter.errors import DeviceUnusable, KernelLLMError, ProblemError, UsageError
 from kernelllm_jupyter.syntax import parse
 from kernelllm_jupyter.values import Finding, Problem, Sizes, Verdict
 from kernelllm_jupyter.verify.compiling.compilation import (
@@ -27,7 +27,7 @@ from kernelllm_jupyter.verify.compiling.compilation import (
 from kernelllm_jupyter.verify.gpu import NO_GPU, gpu_present
 from kernelllm_jupyter.verify.isolation.sandbox import available_memory_mb
 from kernelllm_jupyter.verify.watching.source_rules import forbidden_name, unusual_imports
-from kernelllm_jupyter.verify.worker import DeviceUnusable, Worker, worker
+from kernelllm_jupyter.verify.worker import Worker, worker
 
 __all__ = ["check", "chosen_worker", "make_request", "problem_error", "warm_up"]
 
@@ -60,7 +60,7 @@ def check(
     interrupt ends the worker at once and is raised again.
     """
     started = time.monotonic()
-    if timeout_s <= 0:
+    if not timeout_s > 0:
         raise UsageError("The timeout must be more than 0 seconds.")
     unread = _unreadable(code)
     if unread is not None:

@@ -15,13 +15,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kernelllm_jupyter.errors import KernelLLMError, UsageError, WorkerError
+from kernelllm_jupyter.errors import (
+    CheckCancelled,
+    DeviceUnusable,
+    KernelLLMError,
+    UsageError,
+    WorkerError,
+)
 from kernelllm_jupyter.problem import parse_problem
 from kernelllm_jupyter.values import CheckOptions, Problem, Verdict
 from kernelllm_jupyter.verify.check import check
 from kernelllm_jupyter.verify.gpu import gpu_present
 from kernelllm_jupyter.verify.isolation.sandbox import available_memory_mb
-from kernelllm_jupyter.verify.worker import CheckCancelled, DeviceUnusable
 
 __all__ = ["CheckedPair", "SourcePair", "check_pairs", "default_jobs", "find_pairs", "read_source"]
 

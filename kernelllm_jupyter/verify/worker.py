@@ -23,25 +23,17 @@ from typing import Any
 
 import kernelllm_jupyter
 from kernelllm_jupyter.carried import Carried
-from kernelllm_jupyter.errors import WorkerError
+from kernelllm_jupyter.errors import CheckCancelled, DeviceUnusable, WorkerError
 from kernelllm_jupyter.verify.isolation.sandbox import scrubbed_environment
 from kernelllm_jupyter.verify.protocol import BadMessage, Closed, receive, send
 from kernelllm_jupyter.verify.steps import Step
 
-__all__ = ["CheckCancelled", "DeviceUnusable", "Worker", "shutdown", "worker"]
+__all__ = ["Worker", "shutdown", "worker"]
 
 #: How long a server may take to import torch and triton on a slow disk.
 START_LIMIT_S = 120.0
 #: How much longer than its timeout a check may take before the server counts as broken.
 GRACE_S = 15.0
-
-
-class CheckCancelled(WorkerError):
-    """The check was cancelled before it had a verdict; its worker is gone."""
-
-
-class DeviceUnusable(WorkerError):
-    """There is such a device, and torch cannot use it."""
 
 
 class Worker:

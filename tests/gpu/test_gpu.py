@@ -33,6 +33,7 @@ from verify_candidates import (
 from verify_gaming import ATTACKS, forward
 from verify_honest import HONEST
 
+from kernelllm_jupyter.errors import DeviceUnusable
 from kernelllm_jupyter.prompts import KernelLLMProfile
 from kernelllm_jupyter.search import search
 from kernelllm_jupyter.translate import Finished
@@ -40,7 +41,7 @@ from kernelllm_jupyter.values import CheckOptions, Effort, Problem
 from kernelllm_jupyter.verify.benchmark import benchmark
 from kernelllm_jupyter.verify.check import check
 from kernelllm_jupyter.verify.gpu import gpu_present
-from kernelllm_jupyter.verify.worker import DeviceUnusable, shutdown, worker
+from kernelllm_jupyter.verify.worker import shutdown, worker
 
 
 def _missing() -> str:

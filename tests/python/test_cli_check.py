@@ -176,6 +176,7 @@ def test_a_folder_in_words_has_a_line_for_each_pair(suite: Path) -> None:
         ("double", "--jobs", "0"),
         ("double", "--jobs", "-2"),
         ("double", "--timeout", "0"),
+        ("double", "--timeout", "nan"),
         ("double", "--seed", "-1"),
         ("double", "double/right.py"),
         ("double/reference.py",),

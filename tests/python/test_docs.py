@@ -65,6 +65,17 @@ def test_every_kind_of_error_has_its_section() -> None:
     assert set(sections) == set(errors.__all__)
 
 
+def test_every_error_stands_in_the_one_tree() -> None:
+    for path in (ROOT / "kernelllm_jupyter").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                bases = {getattr(base, "attr", getattr(base, "id", "")) for base in node.bases}
+                if bases & set(errors.__all__):
+                    assert path.name == "errors.py", f"{path}: {node.name}"
+    drawn = re.findall(r"── (\w+) ", errors.__doc__ or "")
+    assert set(drawn) == set(errors.__all__) - {"KernelLLMError"}
+
+
 def texts_of_the_package() -> set[str]:
     return {
         " ".join(node.value.split())

@@ -18,13 +18,13 @@ import pytest
 from scripted_engine import ScriptedEngine
 
 from kernelllm_jupyter.carried import Carried
-from kernelllm_jupyter.errors import EngineError
+from kernelllm_jupyter.errors import EngineError, RecordsError
 from kernelllm_jupyter.history import history_html, history_text, record_html, record_text
 from kernelllm_jupyter.options import Request
 from kernelllm_jupyter.problem import parse_problem
 from kernelllm_jupyter.prompts import profile_for
 from kernelllm_jupyter.recording import Recorded
-from kernelllm_jupyter.records import Records, RecordsError, Store, keeper, store
+from kernelllm_jupyter.records import Records, Store, keeper, store
 from kernelllm_jupyter.records.place import FILE_NAME, on_network
 from kernelllm_jupyter.records.plain import dumped, loaded, scrubbed
 from kernelllm_jupyter.records.schema import NewerSchema, migrate

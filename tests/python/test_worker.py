@@ -19,10 +19,10 @@ from pathlib import Path
 import pytest
 from verify_candidates import ADD_RELU, ADD_RELU_RIGHT, HEAD, TRITON
 
-from kernelllm_jupyter.errors import ProblemError, WorkerError
+from kernelllm_jupyter.errors import CheckCancelled, ProblemError, WorkerError
 from kernelllm_jupyter.values import Problem, Verdict
 from kernelllm_jupyter.verify.check import check
-from kernelllm_jupyter.verify.worker import CheckCancelled, shutdown, worker
+from kernelllm_jupyter.verify.worker import shutdown, worker
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers need Linux")
 

@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from kernelllm_jupyter.carried import Carried
-from kernelllm_jupyter.errors import UsageError, WorkerError
+from kernelllm_jupyter.errors import CheckCancelled, UsageError, WorkerError
 from kernelllm_jupyter.values import (
     DEFAULT_TARGET,
     TARGET_PATTERN,
@@ -26,7 +26,7 @@ from kernelllm_jupyter.values import (
 )
 from kernelllm_jupyter.verify.compiling.resources import shared_limit_bytes
 from kernelllm_jupyter.verify.steps import Step
-from kernelllm_jupyter.verify.worker import CheckCancelled, worker
+from kernelllm_jupyter.verify.worker import worker
 
 __all__ = [
     "CompileRun",
