@@ -36,7 +36,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
     toolbars: IToolbarWidgetRegistry | null
   ) => {
     const trans = (translator ?? nullTranslator).load('kernelllm_jupyter');
-    new Notebooks(tracker, followSettings(registry, ID));
+    new Notebooks(tracker, followSettings(registry, ID, trans));
     showPanels(tracker, trans);
     interruptOnStop(tracker);
     addCommands(app, tracker, palette, trans);

@@ -1,4 +1,5 @@
 import type { ISettingRegistry } from '@jupyterlab/settingregistry';
+import type { TranslationBundle } from '@jupyterlab/translation';
 import type { Settings } from './protocol';
 
 /**
@@ -9,17 +10,46 @@ import type { Settings } from './protocol';
  */
 export function followSettings(
   registry: ISettingRegistry | null,
-  id: string
+  id: string,
+  trans: TranslationBundle
 ): () => Settings {
   let loaded: ISettingRegistry.ISettings | null = null;
+  // Connected before anyone has settings of this plugin, so that all of them find it translated.
+  registry?.pluginChanged.connect((_, changed) => {
+    if (changed === id) {
+      translateSchema(registry.plugins[id]?.schema, trans);
+    }
+  });
   registry?.load(id).then(
     settings => {
+      translateSchema(settings.schema, trans);
       loaded = settings;
     },
     // Broken settings: JupyterLab says so itself, and translating works without them.
     () => undefined
   );
   return () => (loaded ? chosen(loaded) : {});
+}
+
+/**
+ * Put what the settings editor shows into the user's language, in place. JupyterLab's server
+ * translates a schema from its language packs only, which know no extension like this one; it
+ * sends the schema anew with every change.
+ */
+function translateSchema(
+  schema: ISettingRegistry.ISchema | undefined,
+  trans: TranslationBundle
+): void {
+  for (const entry of schema
+    ? [schema, ...Object.values(schema.properties ?? {})]
+    : []) {
+    if (entry.title) {
+      entry.title = trans.gettext(entry.title);
+    }
+    if (entry.description) {
+      entry.description = trans.gettext(entry.description);
+    }
+  }
 }
 
 /** The values without JupyterLab's own entries (shortcuts, toolbars, menus). */

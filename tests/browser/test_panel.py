@@ -64,7 +64,7 @@ def chinese_lab(lab: Server) -> Iterator[Server]:
     """JupyterLab with its language set to Chinese."""
     folder = Path(lab.environment["JUPYTER_CONFIG_DIR"]) / "lab" / "user-settings"
     setting = folder / "@jupyterlab" / "translation-extension" / "plugin.jupyterlab-settings"
-    setting.parent.mkdir(parents=True)
+    setting.parent.mkdir(parents=True, exist_ok=True)
     setting.write_text(json.dumps({"locale": "zh_CN"}))
     yield lab
     setting.unlink()
@@ -83,3 +83,30 @@ def test_chinese_jupyterlab_shows_our_strings_in_chinese(
     assert jump.get_attribute("title") == "在生成的单元格中显示此行"
     jump.click()
     page.page.get_by_text("生成的单元格已不存在。").first.wait_for()
+
+
+def test_the_settings_editor_is_chinese_also_after_a_change(
+    chinese_lab: Server, open_notebook: Open
+) -> None:
+    page = open_notebook(chinese_lab, [])
+    page.command("settingeditor:open", {"query": "KernelLLM"})
+    editor = page.page.locator(".jp-SettingsPanel")
+    for text in ("候选数", "最多采样多少个候选；保留通过验证的候选中最好的一个。"):
+        editor.get_by_text(text, exact=True).wait_for()
+    try:
+        editor.locator("[id='jp-SettingsEditor-kernelllm-jupyter:plugin_check']").uncheck()
+        # Once it is saved, JupyterLab has the schema from the server again, in English.
+        editor.locator(".jp-RestoreButton").wait_for()
+        described = editor.locator(
+            ".jp-FormGroup-description", has_text="候选一生成就对照原模块进行检查。"
+        )
+        described.wait_for()
+        # The search looks through the titles of now.
+        page.page.locator(".jp-PluginList input").fill("温度")
+        page.page.locator(".jp-PluginList").get_by_text("KernelLLM").wait_for()
+        editor.get_by_text("温度", exact=True).wait_for()
+    finally:
+        page.page.evaluate(
+            "async () => await window.jupyterapp.serviceManager.settings.save("
+            "'kernelllm-jupyter:plugin', '{}')"
+        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+from collections.abc import Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -24,7 +25,14 @@ def strings() -> set[str]:
         assert not OTHER.search(text), f"{path.name}: extend this test"
         assert text.count("trans.__(") == len(STRING.findall(text)), path.name
         found |= {ast.literal_eval(one) for one in STRING.findall(text)}
-    return found
+    return found | set(_of_the_schema())
+
+
+def _of_the_schema() -> Iterator[str]:
+    """What the settings editor shows."""
+    schema = json.loads((ROOT / "labextension" / "schema" / "plugin.json").read_text())
+    for entry in (schema, *schema["properties"].values()):
+        yield from (entry["title"], entry["description"])
 
 
 @pytest.mark.parametrize("locale", sorted(path.name for path in LOCALES.iterdir()))
