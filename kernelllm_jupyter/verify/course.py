@@ -9,23 +9,20 @@ something to be told and not a refusal.
 from __future__ import annotations
 
 import math
-import socket
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
+from kernelllm_jupyter.verify.case import Case
 from kernelllm_jupyter.verify.explaining.explain import only_store
-from kernelllm_jupyter.verify.findings import Findings, Refusal, Say
+from kernelllm_jupyter.verify.findings import Findings, Refusal
 from kernelllm_jupyter.verify.given import Given
-from kernelllm_jupyter.verify.opponent import Opponent
 from kernelllm_jupyter.verify.referee import Match
 from kernelllm_jupyter.verify.reference import Reference, ReferenceFailure
 from kernelllm_jupyter.verify.sizing.footprint import Footprint, described
 from kernelllm_jupyter.verify.sizing.scaling import AFFORDABLE, REDUCED, Scaled, Scaling, Values
 from kernelllm_jupyter.verify.sizing.sizes import integers
 from kernelllm_jupyter.verify.steps import Steps
-from kernelllm_jupyter.verify.tensors import Blob
 
 __all__ = ["judge"]
 
@@ -76,27 +73,18 @@ ANY_SIZE = frozenset(
 LOUD = frozenset(("runtime_error", "compile_error", "out_of_memory", "crashed"))
 
 
-def judge(
-    wire: socket.socket,
-    request: dict[str, Any],
-    blobs: list[Blob],
-    folder: Path,
-    device: str,
-    say: Say,
-    seconds_left: Callable[[], float],
-    steps: Steps,
-) -> dict[str, Any]:
+def judge(case: Case, steps: Steps) -> dict[str, Any]:
     """The verdict as JSON, or ``{"problem": …}`` where the reference itself fails."""
     reasons: list[dict[str, Any]] = []
     kind = "correct"
-    course = Course(Opponent(wire), request, blobs, folder, device, say, seconds_left, steps)
+    course = Course(case, steps)
     try:
         course.run()
     except ReferenceFailure as failure:
         return {"problem": {"message": str(failure), "line": failure.line}}
     except Refusal as refusal:
         if refusal.kind == "incorrect" and refusal.line is None:
-            refusal.line = only_store(request["code"])
+            refusal.line = only_store(case.request["code"])
         kind, reasons = refusal.kind, [refusal.to_json()]
     return {"verdict": kind, "reasons": reasons, **course.findings.to_json()}
 
@@ -104,25 +92,15 @@ def judge(
 class Course:
     """All matches of one check."""
 
-    def __init__(
-        self,
-        opponent: Opponent,
-        request: dict[str, Any],
-        blobs: list[Blob],
-        folder: Path,
-        device: str,
-        say: Say,
-        seconds_left: Callable[[], float],
-        steps: Steps,
-    ):
-        self.opponent, self.request, self.blobs = opponent, request, blobs
-        self.folder, self.device = folder, device
-        self.say, self.seconds_left, self.steps = say, seconds_left, steps
+    def __init__(self, case: Case, steps: Steps):
+        self.opponent, self.request, self.blobs = case.opponent, case.request, case.blobs
+        self.folder, self.device = case.folder, case.device
+        self.say, self.seconds_left, self.steps = case.say, case.seconds_left, steps
         #: Those of the match that decides.
         self.findings = Findings()
         self.built = False
         #: Integers of the candidate's code that could be sizes.
-        self.named = {n for n in integers(request["code"]) if n >= SMALLEST_BLOCK}
+        self.named = {n for n in integers(self.request["code"]) if n >= SMALLEST_BLOCK}
         #: What went wrong at other sizes, with an error and without one.
         self.loud: list[str] = []
         self.silent: list[str] = []

@@ -15,7 +15,9 @@ from pathlib import Path
 import torch
 
 from kernelllm_jupyter.verify import candidate, course
+from kernelllm_jupyter.verify.case import Case
 from kernelllm_jupyter.verify.child import execute
+from kernelllm_jupyter.verify.opponent import Opponent
 from kernelllm_jupyter.verify.steps import Steps
 from kernelllm_jupyter.verify.surroundings import surroundings
 from kernelllm_jupyter.verify.watching.audit import Launches
@@ -94,7 +96,9 @@ def rehearse(launches: Launches) -> None:
         )
         other.start()
         try:
-            course.judge(left, request, [], folder, "cpu", lambda *_: None, lambda: 60.0, Steps())
+            opponent = Opponent(left)
+            case = Case(opponent, request, [], folder, "cpu", lambda *_: None, lambda: 60.0)
+            course.judge(case, Steps())
         finally:
             left.close()
             other.join()

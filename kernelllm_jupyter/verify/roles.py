@@ -16,7 +16,9 @@ from typing import Any
 import torch
 
 from kernelllm_jupyter.verify import candidate, compat_inductor, course
+from kernelllm_jupyter.verify.case import Case
 from kernelllm_jupyter.verify.isolation.sandbox import limit_memory
+from kernelllm_jupyter.verify.opponent import Opponent
 from kernelllm_jupyter.verify.protocol import BadMessage, Closed, receive, send
 from kernelllm_jupyter.verify.steps import Steps
 from kernelllm_jupyter.verify.tensors import Blob
@@ -116,14 +118,15 @@ def _final(
     def seconds_left() -> float:
         return deadline - time.monotonic()
 
+    case = Case(Opponent(wire), request, blobs, folder, device, say, seconds_left)
     if request["kind"] == "benchmark":
         from kernelllm_jupyter.verify.timing import session
 
         def keep(found: dict[str, Any]) -> None:
             send(report, {"kept": found})
 
-        return session.measure(wire, request, blobs, folder, device, say, seconds_left, keep)
-    return course.judge(wire, request, blobs, folder, device, say, seconds_left, steps)
+        return session.measure(case, keep)
+    return course.judge(case, steps)
 
 
 def allow_tf32(allowed: bool) -> None:

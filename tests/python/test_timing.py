@@ -24,8 +24,10 @@ from kernelllm_jupyter.timings import Timing
 from kernelllm_jupyter.values import Problem
 from kernelllm_jupyter.verify import candidate
 from kernelllm_jupyter.verify.benchmark import UNTRUSTED, BenchmarkOptions, measured_by, timing_of
+from kernelllm_jupyter.verify.case import Case
 from kernelllm_jupyter.verify.check import chosen_worker, make_request
 from kernelllm_jupyter.verify.given import Given
+from kernelllm_jupyter.verify.opponent import Opponent
 from kernelllm_jupyter.verify.sizing.scaling import Scaling
 from kernelllm_jupyter.verify.timing import bench, clocks, session
 from kernelllm_jupyter.verify.timing.baselines import Baseline
@@ -204,9 +206,9 @@ def measured_in_threads(
     more = {"baselines": baselines, "sweep": False, "limits": {}, "eval_mode": False}
     request.update(more, budget_s=1.0)
     try:
-        final = session.measure(
-            left, request, [], folder, "cpu", lambda *_: None, lambda: 60.0, keep
-        )
+        opponent = Opponent(left)
+        case = Case(opponent, request, [], folder, "cpu", lambda *_: None, lambda: 60.0)
+        final = session.measure(case, keep)
     finally:
         left.close()
         side.join()

@@ -6,7 +6,6 @@ is kept outside of this process at each step, for the case that it is ended befo
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,10 +15,10 @@ from typing import Any
 import torch
 
 from kernelllm_jupyter.timings import Contender, ContenderName, Work
-from kernelllm_jupyter.verify.findings import Refusal, Say
+from kernelllm_jupyter.verify.case import Case
+from kernelllm_jupyter.verify.findings import Refusal
 from kernelllm_jupyter.verify.given import Given
 from kernelllm_jupyter.verify.nests import copied
-from kernelllm_jupyter.verify.opponent import Opponent
 from kernelllm_jupyter.verify.reference import Reference, ReferenceFailure
 from kernelllm_jupyter.verify.sizing.scaling import Scaled, Scaling
 from kernelllm_jupyter.verify.tensors import Blob
@@ -57,23 +56,13 @@ def known_work(request: dict[str, Any], blobs: list[Blob], folder: Path) -> dict
     return {"work": work.to_json() if work else None}
 
 
-def measure(
-    wire: socket.socket,
-    request: dict[str, Any],
-    blobs: list[Blob],
-    folder: Path,
-    device: str,
-    say: Say,
-    seconds_left: Callable[[], float],
-    keep: Callable[[dict[str, Any]], None],
-) -> dict[str, Any]:
+def measure(case: Case, keep: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
     """The timing as JSON, or ``{"problem": …}`` where the reference itself fails.
 
     ``keep`` is handed what there is of it, again and again.
     """
-    session = Session(Opponent(wire), request, blobs, folder, device, say, seconds_left, keep)
     try:
-        return session.run()
+        return Session(case, keep).run()
     except ReferenceFailure as failure:
         return {"problem": {"message": str(failure), "line": failure.line}}
     except Refusal as refusal:
@@ -83,23 +72,13 @@ def measure(
 class Session:
     """One candidate, timed at the problem's own size and then at others."""
 
-    def __init__(
-        self,
-        opponent: Opponent,
-        request: dict[str, Any],
-        blobs: list[Blob],
-        folder: Path,
-        device: str,
-        say: Say,
-        seconds_left: Callable[[], float],
-        keep: Callable[[dict[str, Any]], None],
-    ):
-        self.opponent, self.request, self.blobs = opponent, request, blobs
-        self.folder, self.device = folder, device
-        self.say, self.seconds_left, self.keep = say, seconds_left, keep
+    def __init__(self, case: Case, keep: Callable[[dict[str, Any]], None]):
+        self.opponent, self.request, self.blobs = case.opponent, case.request, case.blobs
+        self.folder, self.device = case.folder, case.device
+        self.say, self.seconds_left, self.keep = case.say, case.seconds_left, keep
         self.final: dict[str, Any] = {}
-        self.clock: Clock = clock_for(device)
-        self.baselines = [BASELINES[name] for name in request["baselines"]]
+        self.clock: Clock = clock_for(self.device)
+        self.baselines = [BASELINES[name] for name in self.request["baselines"]]
 
     def run(self) -> dict[str, Any]:
         """Measure; raises ``Refusal`` and ``ReferenceFailure``."""
