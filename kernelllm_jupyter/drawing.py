@@ -43,10 +43,10 @@ def _text(x: float, y: float, words: str, anchor: str = "start") -> str:
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{html.escape(words)}</text>'
 
 
-def _rule(x1: float, y1: float, x2: float, y2: float, more: str = "") -> str:
+def _rule(x1: float, y1: float, x2: float, y2: float, more: str = 'stroke-width="2"') -> str:
     return (
-        f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="currentColor"'
-        f"{more or ' stroke-width=' + chr(34) + '2' + chr(34)}/>"
+        f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="currentColor" '
+        f"{more}/>"
     )
 
 
@@ -68,7 +68,7 @@ def _bars(chart: Bars) -> tuple[str, float]:
     height = len(chart.bars) * STEP
     if chart.limit_ms is not None:
         x = MARGIN + chart.limit_ms * scale
-        parts.append(_rule(x, 0, x, height, ' stroke-width="2" stroke-dasharray="5 4"'))
+        parts.append(_rule(x, 0, x, height, 'stroke-width="2" stroke-dasharray="5 4"'))
         words = f"– – {chart.limit_name}: {chart.limit_ms:.4g} ms"
         parts.append(_text(MARGIN, height + 14, words))
         height += LEGEND_LINE
@@ -98,7 +98,7 @@ def _lines(chart: Lines) -> tuple[str, float]:
         times += [point.interval.low, point.interval.high] if point.interval else []
     x = _Scale([float(point.x) for point in points], 64, WIDTH - MARGIN, 2)
     y = _Scale([ms for ms in times if ms > 0], PLOT_HEIGHT, MARGIN, 10)
-    faint = ' opacity="0.15"'
+    faint = 'opacity="0.15"'
     parts = []
     for tick in x.ticks:
         parts.append(_rule(x(tick), MARGIN, x(tick), PLOT_HEIGHT, faint))

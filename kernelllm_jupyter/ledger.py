@@ -10,6 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -48,17 +49,18 @@ class Ledger:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        with suppress(OSError):  # What could not be written was told when that was tried.
+            self._file.close()
 
     def entry(self, problem: str) -> dict[str, Any] | None:
         """What was kept of a problem, the last time; None where nothing was."""
         return self._entries.get(problem)
 
     def add(self, problem: str, entry: Mapping[str, Any]) -> None:
-        """Keep a problem's entry, on the disk when this returns."""
+        """Keep a problem's entry, on the disk when this returns; raises ``UsageError`` if not."""
         line = json.dumps({"problem": problem, **entry})
-        self._entries[problem] = json.loads(line)
         self._append(line)
+        self._entries[problem] = json.loads(line)
 
     def _lock(self) -> None:
         """Have the file for this evaluation alone, where the system has locks that end with it."""
@@ -94,9 +96,12 @@ class Ledger:
         return entries
 
     def _append(self, line: str) -> None:
-        self._file.write(line.encode() + b"\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        try:
+            self._file.write(line.encode() + b"\n")
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise UsageError(f"Cannot write {self.path}: {error.strerror}.") from None
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:

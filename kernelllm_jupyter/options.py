@@ -11,7 +11,7 @@ from typing import Any
 from kernelllm_jupyter.errors import UsageError
 from kernelllm_jupyter.values import TARGET_PATTERN, CheckOptions, Effort, Sampling
 
-__all__ = ["OPTIONS", "Default", "Option", "Request", "add_options", "request_from"]
+__all__ = ["OPTIONS", "Default", "Option", "Request", "add_options", "request_from", "unquoted"]
 
 STARTER_HINT = (
     "Using the bundled starter model: small, for a CPU, and only for the modules its card names. "
@@ -283,19 +283,19 @@ def request_from(
             "it above 0."
         )
     request = Request(
-        model=_unquoted(chosen.get("model") or "starter"),
+        model=unquoted(chosen.get("model") or "starter"),
         check=is_checked,
         benchmark=chosen.get("benchmark", False),
         sweep=chosen.get("sweep", False),
         sampling=sampling,
         effort=effort,
-        inputs=_unquoted(chosen.get("inputs")),
-        init=_unquoted(chosen.get("init")),
+        inputs=unquoted(chosen.get("inputs")),
+        init=unquoted(chosen.get("init")),
         class_name=chosen.get("name"),
-        live_module=_unquoted(chosen.get("live_module")),
+        live_module=unquoted(chosen.get("live_module")),
         device=chosen.get("device") or "auto",
         timeout_s=chosen.get("timeout", 60.0),
-        target=_unquoted(chosen.get("target") or "auto"),
+        target=unquoted(chosen.get("target") or "auto"),
         allow_tf32=chosen.get("allow_tf32", False),
         strict=chosen.get("strict", False),
         into=chosen.get("into") or "_kernelllm",
@@ -336,7 +336,7 @@ def _check_sampling(sampling: Sampling) -> None:
         raise UsageError("--max-new-tokens takes a number of at least 1.")
 
 
-def _unquoted(text: Any) -> Any:
+def unquoted(text: Any) -> Any:
     """Without the quotes around the whole: IPython's option parser leaves them in place."""
     if isinstance(text, str) and len(text) >= 2 and text[0] == text[-1] and text[0] in "\"'":
         return text[1:-1]

@@ -124,7 +124,7 @@ def exported(what: Exported, name: str, *, unverified: bool = False) -> Export:
             "CLASS": class_name,
             "ORIGINAL": problem.class_name,
             "BASE": base,
-            "STORY": textwrap.fill(_story(what), 96),
+            "STORY": textwrap.fill(_for_docstring(_story(what)), 96),
             "FUTURE": f"{future_line}\n\n" if future else "",
             "REFERENCE": source.strip("\n") if shared else _embedded(source),
             "KERNEL": in_block(code),
@@ -284,7 +284,16 @@ def _story(what: Exported) -> str:
     versions = ", ".join(f"{name} {number}" for name, number in verdict.versions.items())
     words = f"{made}. Found correct in {verdict.trials} trials on {verdict.device} ({versions})."
     noted = [finding.message for finding in verdict.warnings]
-    return " ".join([words, *(f"Warning: {text}" for text in noted)]).replace("\\", "/")
+    return " ".join([words, *(f"Warning: {text}" for text in noted)])
+
+
+def _for_docstring(text: str) -> str:
+    """``text`` without what would end a docstring or escape a character in it.
+
+    Names of models and messages of a check are text, whatever a model wrote into them.
+    """
+    shown = "".join(c if c.isprintable() else " " for c in text)
+    return shown.replace("\\", "/").replace('"', "'")
 
 
 # --- text ----------------------------------------------------------------------------------------

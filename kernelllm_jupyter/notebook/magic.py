@@ -8,11 +8,12 @@ from typing import Any
 
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
+from IPython.utils.process import arg_split
 
 from kernelllm_jupyter.errors import UsageError
 from kernelllm_jupyter.notebook.live import LivePanels
 from kernelllm_jupyter.notebook.settings import configured
-from kernelllm_jupyter.options import OPTIONS, request_from
+from kernelllm_jupyter.options import OPTIONS, request_from, unquoted
 from kernelllm_jupyter.records import Records
 from kernelllm_jupyter.values import Translation
 
@@ -94,7 +95,7 @@ class KernelLLMMagics(Magics):
         parser.add_argument("--quantization", default=settings["quantization"])
         parser.add_argument("--limit", type=int, default=20)
         parser.add_argument("--unverified", action="store_true")
-        commands.carry_out(parser.parse_args(line.split() or ["status"]), self._last)
+        commands.carry_out(parser.parse_args(_words(line) or ["status"]), self._last)
 
     def _settings_for(self, line: str) -> dict[str, Any]:
         try:
@@ -103,6 +104,14 @@ class KernelLLMMagics(Magics):
             if line.split()[:1] == ["doctor"]:
                 return self.settings.configured()  # It tells what is wrong with them itself.
             raise
+
+
+def _words(line: str) -> list[str]:
+    """As a cell's options are taken apart: what is in quotes, such as a path, is one word."""
+    try:
+        return [unquoted(word) for word in arg_split(line)]
+    except ValueError as error:
+        raise UsageError(f"%kernelllm: {error}.") from None
 
 
 class _CommandParser(argparse.ArgumentParser):

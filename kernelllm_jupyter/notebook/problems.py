@@ -76,16 +76,7 @@ def _value_at(shell: Any, path: str) -> Any:
         tree = parse_expression(path.strip())
     except SyntaxError:
         tree = ast.Constant(None)
-    allowed = (
-        ast.Name,
-        ast.Attribute,
-        ast.Subscript,
-        ast.Constant,
-        ast.UnaryOp,
-        ast.USub,
-        ast.Load,
-    )
-    if isinstance(tree, ast.Constant) or not all(isinstance(n, allowed) for n in ast.walk(tree)):
+    if isinstance(tree, ast.Constant) or not all(isinstance(n, PARTS) for n in ast.walk(tree)):
         raise UsageError(
             f"--from takes a module of the notebook, such as model or model.block[2], not {path!r}."
         )

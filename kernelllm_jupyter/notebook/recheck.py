@@ -81,21 +81,28 @@ class Recheck:
                 before = "; what is shown is from before." if self.report.verdict else "."
                 self._settle(replace(self.report, stage="stopped", message=f"Stopped{before}"))
             except KernelLLMError as error:
-                verdict = self.report.verdict if code == self.report.code else None
-                self._settle(
-                    replace(
-                        self.report,
-                        stage="failed",
-                        message=str(error),
-                        code=code,
-                        verdict=verdict,
-                        timing=None,
-                    )
-                )
+                self._fail(str(error), code)
+            except Exception as error:
+                # A fault of ours: the thread has nobody else to tell, and the panel would wait.
+                self._fail(f"{type(error).__name__}: {error}", code)
+                raise
             finally:
                 self._busy.release()
 
         threading.Thread(target=run, name="kernelllm-recheck", daemon=True).start()
+
+    def _fail(self, message: str, code: str) -> None:
+        verdict = self.report.verdict if code == self.report.code else None
+        self._settle(
+            replace(
+                self.report,
+                stage="failed",
+                message=message,
+                code=code,
+                verdict=verdict,
+                timing=None,
+            )
+        )
 
     def _check(self, code: str) -> Report:
         options = replace(self._request, check=True).check_options

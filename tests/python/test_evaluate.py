@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
+import os
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -205,6 +207,19 @@ def test_an_interrupted_evaluation_goes_on_where_it_was(suite: Path, tmp_path: P
     with pytest.raises(UsageError, match="is not the file of an evaluation"):
         Ledger(other, {}, fresh=True)
     assert other.read_text() == "mine\n"
+
+
+def test_a_full_disk_is_told_and_the_problem_is_not_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with Ledger(tmp_path / "out.jsonl", {}) as ledger:
+        monkeypatch.setattr(os, "fsync", full)
+        with pytest.raises(UsageError, match=r"Cannot write .*out\.jsonl: No space"):
+            ledger.add("suite/2_relu.py", {})
+        assert ledger.entry("suite/2_relu.py") is None
 
 
 def test_what_the_model_refuses_is_wrong_and_what_had_trouble_is_tried_again(

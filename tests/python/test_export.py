@@ -288,6 +288,18 @@ def test_code_that_makes_no_module_is_refused(code: str, tmp_path: Path) -> None
         export_to(tmp_path / "own.py", replace(WHAT, code=code), unverified=True)
 
 
+@pytest.mark.parametrize("verdict", [None, CORRECT], ids=["unchecked", "correct"])
+def test_names_and_messages_stay_text_in_what_is_exported(
+    verdict: Verdict | None, tmp_path: Path
+) -> None:
+    payload = '\\N{x} """\nimport os\nos.environ["RAN"] = "1"\n"""\0'
+    what = replace(WHAT, model=payload, verdict=verdict)
+    if verdict is CORRECT:
+        what = replace(what, verdict=replace(verdict, warnings=(Finding("single_shape", payload),)))
+    export_to(tmp_path / "own.py", what, unverified=verdict is not CORRECT)
+    assert ask(tmp_path, "import os\nprint(json.dumps('RAN' in os.environ))") is False
+
+
 def test_other_files_are_not_overwritten(tmp_path: Path) -> None:
     export_to(tmp_path / "own.py", WHAT)
     export_to(tmp_path / "own.py", WHAT)

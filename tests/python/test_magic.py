@@ -218,12 +218,14 @@ def test_what_was_made_outlives_the_jupyter_kernel(small_module: str, tmp_path: 
         session.run("%load_ext kernelllm_jupyter")
         translate(session, small_module)
         key, code = session.value("(_kernelllm.record, _kernelllm.code)")
-        assert "test_last.py" in session.run(f"%kernelllm export {tmp_path}/last.py").printed
+        last = tmp_path / "my files" / "last.py"
+        assert "my files/test_last.py" in session.run(f"%kernelllm export '{last}'").printed
+        assert "No closing quotation" in session.run("%kernelllm export 'x").error
         session.restart()
         session.run("%load_ext kernelllm_jupyter")
         assert "name a record" in session.run(f"%kernelllm export {tmp_path}/again.py").error
         assert not session.run(f"%kernelllm export {key[:5]} {tmp_path}/again.py").failed
-        assert (tmp_path / "again.py").read_text() == (tmp_path / "last.py").read_text()
+        assert (tmp_path / "again.py").read_text() == last.read_text()
         [listed] = session.run("%kernelllm history --limit 1").bundles
         assert key in listed["text/html"]
         assert "correct" in listed["text/plain"]

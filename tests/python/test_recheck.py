@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 
+import pytest
+
 from kernelllm_jupyter.notebook.recheck import Recheck
 from kernelllm_jupyter.options import Request
 from kernelllm_jupyter.problem import parse_problem
@@ -71,3 +73,28 @@ def test_stop_ends_a_check_in_the_background_and_leaves_the_verdict(small_module
         recheck.check()
     recheck.stop()
     assert ended.wait(60)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_fault_of_ours_ends_what_the_panel_waits_for(small_module: str) -> None:
+    class Full:
+        """A record on a disk that does what it should not."""
+
+        def verdict(self, code: str, verdict: Verdict) -> None:
+            raise OSError("no such disk")
+
+    ended = threading.Event()
+    settled: list[Report] = []
+
+    def settle(report: Report) -> None:
+        settled.append(report)
+        ended.set()
+
+    recheck = Recheck(parse_problem(small_module), Request(), None, settle)
+    recheck.report = Report("done", "starter", code="x = 1", verdict=Verdict("timeout"))
+    recheck.recording = Full()  # type: ignore[assignment]
+    recheck.check()
+    assert ended.wait(60)
+    [report] = settled
+    assert (report.stage, report.message) == ("failed", "OSError: no such disk")
+    assert report.verdict == Verdict("timeout")
