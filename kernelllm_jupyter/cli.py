@@ -224,13 +224,12 @@ def _timed(translation: Translation, request: Request) -> Translation:
 
     if not request.benchmark:
         return translation
-    from kernelllm_jupyter.verify.benchmark import BenchmarkOptions
     from kernelllm_jupyter.verify.benchmark import benchmark as timed
 
     timing = timed(
         translation.problem,
         translation.code,
-        BenchmarkOptions(sweep=request.sweep, allow_tf32=request.allow_tf32),
+        request.benchmark_options,
         verdict=translation.verdict,
         progress=lambda message: say(f"[{message}]"),
     )

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kernelllm_jupyter.errors import UsageError
+from kernelllm_jupyter.timings import BenchmarkOptions
 from kernelllm_jupyter.values import TARGET_PATTERN, CheckOptions, Effort, Sampling
 
 __all__ = ["OPTIONS", "Default", "Option", "Request", "add_options", "request_from", "unquoted"]
@@ -257,6 +258,10 @@ class Request:
         return CheckOptions(
             self.device, self.timeout_s, allow_tf32=self.allow_tf32, target=self.target
         )
+
+    @property
+    def benchmark_options(self) -> BenchmarkOptions:
+        return BenchmarkOptions(sweep=self.sweep, allow_tf32=self.allow_tf32, model=self.model)
 
 
 def request_from(

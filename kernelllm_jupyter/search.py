@@ -378,12 +378,13 @@ class _Search:
     def _time(
         self, attempt: Attempt, cancel: threading.Event, report: Callable[[str], None]
     ) -> Timing:
-        from kernelllm_jupyter.verify.benchmark import benchmark
+        from kernelllm_jupyter.verify.benchmark import BenchmarkOptions, benchmark
 
         assert attempt.candidate is not None
         return benchmark(
             self._problem,
             attempt.candidate.code,
+            BenchmarkOptions(model=self._engine.model),
             verdict=attempt.verdict,
             progress=report,
             cancel=cancel,

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from kernelllm_jupyter.values import Compilation, Finding
 
 __all__ = [
+    "BenchmarkOptions",
     "Bound",
     "Conclusion",
     "Contender",
@@ -24,6 +25,28 @@ __all__ = [
     "Timing",
     "Work",
 ]
+
+
+@dataclass(frozen=True)
+class BenchmarkOptions:
+    """What is timed: ``max_autotune`` adds ``torch.compile``'s slow mode, ``sweep`` other sizes.
+
+    ``gpu`` names a GPU for the bound where none is there. With ``unverified`` the candidate is not
+    checked first, and the timing says so. ``model`` is what wrote the candidate, where that is
+    known: a server's may be at work on the same GPU.
+    """
+
+    timeout_s: float = 300.0
+    max_autotune: bool = False
+    sweep: bool = False
+    gpu: str | None = None
+    unverified: bool = False
+    model: str | None = None
+    allow_tf32: bool = False
+
+    @property
+    def baselines(self) -> list[str]:
+        return ["compile", *(["max-autotune"] if self.max_autotune else [])]
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,7 @@ class Batcher(Generic[T]):
         self._arrived = threading.Condition()
         self._slots = threading.Semaphore(MAX_SIDE_BY_SIDE)
         self._busy = 0
+        self._holds = 0
         self._thread = threading.Thread(target=self._run, name="batcher", daemon=True)
         self._thread.start()
 
@@ -64,6 +65,28 @@ class Batcher(Generic[T]):
         with self._arrived:
             return self._busy + len(self._waiting)
 
+    def hold(self) -> None:
+        """Begin no batch until :meth:`release`; those that are decoded go on to their end."""
+        with self._arrived:
+            self._holds += 1
+
+    def release(self) -> None:
+        """Take back one hold."""
+        with self._arrived:
+            self._holds -= 1
+            self._arrived.notify_all()
+
+    @property
+    def held(self) -> bool:
+        with self._arrived:
+            return self._holds > 0
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing is decoded, whatever may wait for it."""
+        with self._arrived:
+            return self._busy == 0
+
     def _run(self) -> None:
         while True:
             self._slots.acquire()
@@ -72,13 +95,16 @@ class Batcher(Generic[T]):
 
     def _gather(self) -> list[T]:
         with self._arrived:
-            while not self._waiting:
-                self._arrived.wait()
-            until = time.monotonic() + GATHER_AT_MOST_S
-            seen = 0
-            while (self._coming or seen != len(self._waiting)) and time.monotonic() < until:
-                seen = len(self._waiting)
-                self._arrived.wait(GATHER_S)
+            while True:
+                while self._holds or not self._waiting:
+                    self._arrived.wait()
+                until = time.monotonic() + GATHER_AT_MOST_S
+                seen = 0
+                while (self._coming or seen != len(self._waiting)) and time.monotonic() < until:
+                    seen = len(self._waiting)
+                    self._arrived.wait(GATHER_S)
+                if not self._holds:
+                    break
             prompt = self._waiting[0].prompt
             batch = [item for item in self._waiting if item.prompt == prompt][:MAX_BATCH]
             self._waiting = [item for item in self._waiting if item not in batch]

@@ -9,17 +9,20 @@ import os
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from kernelllm_jupyter.engines import LoadProgress
 from kernelllm_jupyter.engines.batching import Batcher
+from kernelllm_jupyter.engines.parking import GivenUp
 from kernelllm_jupyter.errors import EngineError
 from kernelllm_jupyter.values import Prompt, Sampling
 
 if TYPE_CHECKING:
     from kernelllm_jupyter.engines.decoding import Reply, Sink
     from kernelllm_jupyter.engines.loading import LoadedModel
+    from kernelllm_jupyter.engines.placement import Placement
 
 __all__ = ["ModelHost", "in_words"]
 
@@ -42,6 +45,9 @@ class ModelHost:
         self._steps: list[LoadProgress] = []
         self._loaded: LoadedModel | None = None
         self._failure: EngineError | None = None
+        self._placement: Placement | None = None
+        self._compiling: threading.Thread | None = None
+        self._parks, self._parking = 0, threading.Lock()
 
     @property
     def failed(self) -> bool:
@@ -71,6 +77,7 @@ class ModelHost:
         self._report(LoadProgress("starting", "Importing PyTorch and transformers"))
         from kernelllm_jupyter.engines.decoding import warm_up
         from kernelllm_jupyter.engines.loading import load_checkpoint
+        from kernelllm_jupyter.engines.placement import Placement
 
         self._report(LoadProgress("load", f"Loading {self.name}"))
         loaded = load_checkpoint(
@@ -81,9 +88,13 @@ class ModelHost:
             lambda need: self._report(LoadProgress("load", f"{self.name} {need}")),
         )
         warm_up(loaded)
+        self._placement = Placement(loaded)
         if loaded.stepper is not None:
             # A minute's work, while the first replies are decoded without.
-            threading.Thread(target=loaded.stepper.compile, name="compile", daemon=True).start()
+            self._compiling = threading.Thread(
+                target=loaded.stepper.compile, name="compile", daemon=True
+            )
+            self._compiling.start()
         return loaded
 
     def _report(self, step: LoadProgress) -> None:
@@ -118,6 +129,49 @@ class ModelHost:
         if self._failure is not None:
             raise self._failure
 
+    # --- parked -------------------------------------------------------------------------------
+
+    @contextmanager
+    def parked(
+        self, need_bytes: int | None, beat: Callable[[], None]
+    ) -> Iterator[tuple[GivenUp, str]]:
+        """Have nothing decoded while this lasts, and ``need_bytes`` free on the device.
+
+        Waits for what is decoded already, with a ``beat`` from time to time, which may raise. What
+        was given up, and why it was not more, is handed out.
+        """
+        self.batcher.hold()
+        try:
+            while not self.batcher.at_rest or self._is_compiling:
+                beat()
+            assert self._placement is not None
+            with self._parking:
+                self._parks += 1
+            try:
+                yield self._placement.make_room(need_bytes)
+            finally:
+                self._go_on()
+        finally:
+            self.batcher.release()
+
+    @property
+    def _is_compiling(self) -> bool:
+        return self._compiling is not None and self._compiling.is_alive()
+
+    def _go_on(self) -> None:
+        """Bring the weights back after the last park; what does not fit now may when it is used."""
+        with self._parking:
+            self._parks -= 1
+            if self._parks:
+                return
+            assert self._placement is not None
+            try:
+                self._placement.bring_back()
+            except Exception as error:
+                print(f"the weights stay in main memory for now: {in_words(error)}", flush=True)
+
+    # --- replies ------------------------------------------------------------------------------
+
     def submit(self, prompt: Prompt, sampling: Sampling, sink: Sink) -> Reply:
         """Queue one reply; raises ``EngineError`` where the prompt or the sampling cannot be."""
         from kernelllm_jupyter.engines.decoding import reply_for
@@ -135,7 +189,9 @@ class ModelHost:
         if not waiting:
             return
         assert self._loaded is not None
+        assert self._placement is not None
         try:
+            self._placement.bring_back()
             decode_batch(self._loaded, waiting)
         except BaseException as error:
             traceback.print_exc()
@@ -161,6 +217,7 @@ class ModelHost:
             "memory_bytes": int(loaded.model.get_memory_footprint()) if loaded else None,
             "decoding": f"{stepper.way} passes" if stepper else "generate",
             "streams": self.batcher.busy,
+            "parked": self._parks > 0,
             "up_s": round(time.time() - self._started, 1),
         }
 

@@ -276,6 +276,9 @@ class LocalCompletion:
             raise StopIteration
         try:
             message = self._engine.receive(self._open_channel())
+            while "note" in message:
+                self.notes.append(str(message["note"]))
+                message = self._engine.receive(self._open_channel())
         except EngineError:
             if self._closed:
                 self._end("cancelled")

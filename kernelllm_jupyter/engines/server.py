@@ -44,6 +44,9 @@ BEAT_S = 5.0
 LOOK_EVERY_S = 0.5
 REQUEST_WITHIN_S = 10.0
 FLUSH_WITHIN_S = 30.0
+#: How long a park lasts where its client says nothing else.
+PARKED_AT_MOST_S = 600.0
+PARKED_WORDS = "waits: a benchmark has the GPU to itself, and the model goes on after it"
 
 
 class ModelServer:
@@ -156,11 +159,16 @@ class ModelServer:
         elif operation == "load":
             self._begin_use(channel, request)
             self._wait(channel, tell=True)
+            self._await_release(channel)
             channel.send({"ready": self._status()})
         elif operation == "generate":
             self._begin_use(channel, request)
             self._wait(channel, tell=False)
             self._generate(channel, request)
+        elif operation == "park":
+            self._begin_use(channel, {})
+            self._wait(channel, tell=False)
+            self._park(channel, request)
         else:
             raise EngineError(f"The model process knows no {operation!r}.")
 
@@ -183,11 +191,38 @@ class ModelServer:
 
         self._host.wait(pass_on, _Beat(channel))
 
+    def _await_release(self, channel: Channel) -> None:
+        """Wait while the model is parked, and say what for."""
+        told, beat = False, _Beat(channel)
+        while self._host.batcher.held:
+            if not told:
+                words = f"{self._host.name} {PARKED_WORDS}"
+                channel.send({"progress": asdict(LoadProgress("load", words))})
+                told = True
+            channel.receive(LOOK_EVERY_S)
+            beat()
+
+    def _park(self, channel: Channel, request: Message) -> None:
+        """Be out of the way until the client closes its connection, or its time is up."""
+        need, at_most = request.get("need_bytes"), request.get("at_most_s")
+        until = time.monotonic() + (float(at_most) if at_most is not None else PARKED_AT_MOST_S)
+        need_bytes = need if isinstance(need, int) else None
+
+        def beat() -> None:
+            channel.receive(BEAT_S / 50)
+
+        with self._host.parked(need_bytes, beat) as (given_up, note):
+            channel.send({"parked": {"given_up": given_up, "note": note}})
+            while time.monotonic() < until:
+                channel.receive(min(LOOK_EVERY_S, max(0.0, until - time.monotonic())))
+
     def _generate(self, channel: Channel, request: Message) -> None:
         sink = _ToChannel(channel)
         sampling = Sampling(**request.get("sampling", {}))
         reply = self._host.submit(_prompt(request["prompt"]), sampling, sink)
         self._host.batcher.settle(channel)
+        if self._host.batcher.held:
+            channel.send({"note": f"{self._host.name} {PARKED_WORDS}"})
         beat = _Beat(channel)
         try:
             # The client says nothing more: what comes is the end of the connection.

@@ -57,6 +57,23 @@ class Slots:
         """Positions and masks are given to the model, so it has to count nothing."""
         return 0
 
+    @property
+    def nbytes(self) -> int:
+        return sum(x.nbytes for x in (*self.keys, *self.values) if not x.is_meta)
+
+    def let_go(self) -> None:
+        """Give the memory back, with what it held, and remember its form."""
+        self.keys = [key.to("meta") for key in self.keys]
+        self.values = [value.to("meta") for value in self.values]
+
+    def take_up(self) -> None:
+        """Have the memory again, where it was let go."""
+        device = self.places.device
+        for held in (self.keys, self.values):
+            for at, x in enumerate(held):
+                if x.is_meta:
+                    held[at] = torch.zeros_like(x, device=device)
+
     def take(self, other: Slots) -> None:
         """Give every row what the one row of ``other`` holds: a prompt is read once for all."""
         if not self.keys:

@@ -125,6 +125,7 @@ class Stepper:
             return _Plain(self.run, Slots(rows, size, self.device))
         compiled = self._compiled
         if compiled is not None and (rows, size) == (compiled.slots.rows, compiled.slots.size):
+            compiled.slots.take_up()
             return compiled
         if (rows, size) not in self._kept:
             while len(self._kept) >= KEPT:
@@ -144,6 +145,18 @@ class Stepper:
         """Give back the memory of captured passes; they are captured anew when they are needed."""
         self._kept.clear()
         self._compiled = None
+
+    def cache_bytes(self) -> int:
+        """What :meth:`let_go` frees at least; the memory of captured passes comes to it."""
+        kept = [*self._kept.values(), *([self._compiled] if self._compiled else [])]
+        return sum(captured.slots.nbytes for captured in kept)
+
+    def let_go(self) -> None:
+        """Give back the memory of caches and captured passes; what is compiled stays compiled."""
+        with self.lock:
+            self._kept.clear()
+            if self._compiled is not None:
+                self._compiled.let_go()
 
     def compile(self) -> None:
         """Compile and capture the passes of one row; takes a minute, beside whatever else runs.
@@ -236,6 +249,11 @@ class _Captured:
         own_positions.copy_(positions, non_blocking=True)
         graph.replay()
         return scores
+
+    def let_go(self) -> None:
+        """Give the memory back, and with it the passes that were captured on it."""
+        self._graphs.clear()
+        self.slots.let_go()
 
     def _capture(self, tokens: Any, positions: Any) -> tuple[Any, Any, Any, Any]:
         """Run a few times beside the main stream, as PyTorch's notes on CUDA graphs ask, then once

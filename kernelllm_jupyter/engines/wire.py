@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 #: Raised when a message changes its meaning: a client replaces a server that speaks an older one.
-PROTOCOL = 2
+PROTOCOL = 3
 
 Message = dict[str, Any]
 

@@ -119,13 +119,13 @@ class Recheck:
         )
 
     def _benchmark(self, code: str) -> Report:
-        from kernelllm_jupyter.verify.benchmark import BenchmarkOptions, benchmark
+        from kernelllm_jupyter.verify.benchmark import benchmark
 
         def progress(message: str) -> None:
             self._show(stage="timing", message=message, code=code)
 
         verdict = self.report.verdict if code == self.report.code else None
-        options = BenchmarkOptions(sweep=self._request.sweep, allow_tf32=self._request.allow_tf32)
+        options = self._request.benchmark_options
         timing = benchmark(
             self._problem, code, options, verdict=verdict, progress=progress, cancel=self._cancel
         )

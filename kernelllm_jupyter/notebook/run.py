@@ -246,7 +246,7 @@ class _Run:
         return translation
 
     def _time(self, translation: Translation) -> Translation:
-        from kernelllm_jupyter.verify.benchmark import BenchmarkOptions, benchmark
+        from kernelllm_jupyter.verify.benchmark import benchmark
 
         cancel = threading.Event()
 
@@ -254,7 +254,7 @@ class _Run:
             return benchmark(
                 translation.problem,
                 translation.code,
-                BenchmarkOptions(sweep=self._request.sweep, allow_tf32=self._request.allow_tf32),
+                self._request.benchmark_options,
                 verdict=translation.verdict,
                 progress=report,
                 cancel=cancel,

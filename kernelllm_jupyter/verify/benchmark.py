@@ -8,15 +8,14 @@ a GPU by its maker's figures) is said, and that it is a bound.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import Any
 
-from kernelllm_jupyter.engines.lifecycle import running
 from kernelllm_jupyter.errors import CheckCancelled, DeviceUnusable, WorkerError
 from kernelllm_jupyter.timings import (
+    BenchmarkOptions,
     Bound,
     Contender,
     Interval,
@@ -29,6 +28,7 @@ from kernelllm_jupyter.timings import (
 from kernelllm_jupyter.values import DEFAULT_TARGET, Finding, Problem, Verdict
 from kernelllm_jupyter.verify.check import check, chosen_worker, make_request, problem_error
 from kernelllm_jupyter.verify.gpu import NO_GPU, gpu_present
+from kernelllm_jupyter.verify.timing.aside import Aside, models_aside, server_note
 from kernelllm_jupyter.verify.timing.gpus import (
     bound_of,
     gpu_for_target,
@@ -42,30 +42,10 @@ __all__ = ["BenchmarkOptions", "benchmark", "measured_by", "timing_of"]
 
 #: Seconds of turns, unless the figures are narrow before; and how often a spoilt one is taken.
 BUDGET_S, ATTEMPTS = 20.0, 2
-#: How long our own models are waited for, until none of them generates.
-IDLE_MODELS_S = 30.0
+#: How much longer than its timeout a measurement may take: what it runs in has to be started.
+STARTING_S = 180.0
 #: Codes that make a candidate's figure no figure.
 UNTRUSTED = frozenset(("clock_disagrees", "outside_stream"))
-
-
-@dataclass(frozen=True)
-class BenchmarkOptions:
-    """What is timed: ``max_autotune`` adds ``torch.compile``'s slow mode, ``sweep`` other sizes.
-
-    ``gpu`` names a GPU for the bound where none is there. With ``unverified`` the candidate is not
-    checked first, and the timing says so.
-    """
-
-    timeout_s: float = 300.0
-    max_autotune: bool = False
-    sweep: bool = False
-    gpu: str | None = None
-    unverified: bool = False
-    allow_tf32: bool = False
-
-    @property
-    def baselines(self) -> list[str]:
-        return ["compile", *(["max-autotune"] if self.max_autotune else [])]
 
 
 def benchmark(
@@ -201,14 +181,16 @@ def measured_by(
     )
     timing = known
     for attempt in range(ATTEMPTS):
-        generating = _await_idle_models(progress, cancel) if chosen.device == "cuda" else ()
         watch = watching(lambda: _of_worker(chosen)) if chosen.device == "cuda" else None
-        with watch or nullcontext():
-            answer = chosen.ask(request, blobs, progress, cancel)
+        with _aside(chosen, problem, options, progress, cancel) as aside:
+            with watch or nullcontext():
+                answer = chosen.ask(request, blobs, progress, cancel)
+            # Before our models go on, which would be seen.
+            seen = watch.found() if watch else ()
         final = answer["final"]
         if "problem" in final and "kept" not in final:
             raise problem_error(final["problem"], problem)
-        disturbed = (*generating, *(watch.found() if watch else ()))
+        disturbed = (*aside.disturbed, *seen)
         chosen.limits.update(final.get("limits", final.get("kept", {}).get("limits", {})))
         versions = {n: v for n, v in known.versions.items() if n != "mode"} or chosen.versions
         last = timing
@@ -219,36 +201,38 @@ def measured_by(
             break
         if progress is not None and attempt + 1 < ATTEMPTS:
             progress(f"{disturbed[0].message} It is taken again.")
-    if chosen.device == "cuda" and watch is None:
-        text = "Whether other processes used the GPU is not known: `pip install nvidia-ml-py`."
-        timing = replace(timing, message=f"{timing.message} {text}".strip())
+    notes = list(aside.notes)
+    if chosen.device == "cuda":
+        notes.append(server_note(options.model))
+        if watch is None:
+            notes.append(
+                "Whether other processes used the GPU is not known: `pip install nvidia-ml-py`."
+            )
+    timing = replace(timing, message=" ".join(filter(None, (timing.message, *notes))))
     return replace(timing, launches=known.launches, compilation=known.compilation)
+
+
+def _aside(
+    chosen: Worker,
+    problem: Problem,
+    options: BenchmarkOptions,
+    progress: Callable[[str], None] | None,
+    cancel: threading.Event | None,
+) -> AbstractContextManager[Aside]:
+    """Our models out of the way, where they could be in it."""
+    if chosen.device != "cuda":
+        return nullcontext(Aside())
+    return models_aside(
+        lambda: _work(problem, cancel),
+        sweep=options.sweep,
+        at_most_s=options.timeout_s + STARTING_S,
+        progress=progress,
+        cancel=cancel,
+    )
 
 
 def _of_worker(chosen: Worker) -> set[int]:
     return descendants(chosen.server.pid) if chosen.server is not None else set()
-
-
-def _await_idle_models(
-    progress: Callable[[str], None] | None, cancel: threading.Event | None
-) -> tuple[Finding, ...]:
-    """Wait until no model process of ours generates; it then holds memory and does nothing."""
-    until = time.monotonic() + IDLE_MODELS_S
-    waits = cancel or threading.Event()
-    told = False
-    while True:
-        busy = [status for status in running() if status.get("streams")]
-        if not busy:
-            return ()
-        if time.monotonic() > until:
-            names = ", ".join(str(status.get("model")) for status in busy)
-            text = f"A model of ours was still generating during the measurement: {names}."
-            return (Finding("own_model", text),)
-        if progress is not None and not told:
-            progress("Waiting for the model to be idle")
-            told = True
-        if waits.wait(0.2):
-            raise CheckCancelled("The benchmark was cancelled.")
 
 
 def timing_of(

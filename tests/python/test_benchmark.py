@@ -320,7 +320,7 @@ def test_a_watch_looks_before_during_and_after() -> None:
             looked.set()
         return found
 
-    watch = Watch(look, lambda: {100})
+    watch = Watch(look, lambda: {100}, settle_s=0.0)
     with watch:
         assert looked.wait(10.0)
     assert "other_process" in [finding.code for finding in watch.found()]

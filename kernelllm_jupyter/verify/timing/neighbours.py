@@ -23,6 +23,8 @@ __all__ = ["Look", "Watch", "contamination", "descendants", "visible_device", "w
 EVERY_S = 0.25
 #: Use of the GPU, in per cent, above which somebody is at work on it.
 AT_WORK = 5
+#: How long what was at work just before still counts in what the device says of its use.
+SETTLE_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -103,8 +105,10 @@ def visible_device(variable: str | None) -> int | str | None:
 class Watch:
     """Looks at the GPU: a few times before, all along, and a few times after."""
 
-    def __init__(self, look: Callable[[], Look], ours: Callable[[], set[int]]):
-        self._look, self._ours = look, ours
+    def __init__(
+        self, look: Callable[[], Look], ours: Callable[[], set[int]], settle_s: float = SETTLE_S
+    ):
+        self._look, self._ours, self._settle_s = look, ours, settle_s
         self._known: set[int] = set()
         self._looks: dict[str, list[Look]] = {"before": [], "during": [], "after": []}
         self._end = threading.Event()
@@ -129,8 +133,9 @@ class Watch:
 
     def _glance(self, when: str) -> None:
         waits = threading.Event()
+        # What the device says of its use is about the time just past, in which we worked ourselves.
+        waits.wait(self._settle_s)
         for _ in range(3):
-            # What the device says of its use is about the time just past.
             waits.wait(EVERY_S)
             self._looks[when].append(self._look())
 
