@@ -205,7 +205,11 @@ def _run(entrant: Entrant, message: Message) -> tuple[dict[str, Any], list[Blob]
         number = request["poison"]
         operators = Operators(math.nan if number is None else number, zones)
         entrant.launches.padding_undefined = bool(request["padding_undefined"])
-        entrant.launches.start(disabled=not request["launch"], operators=operators)
+        entrant.launches.start(
+            disabled=not request["launch"],
+            operators=operators,
+            only_copies=request["only_copies"],
+        )
         sow(request["seed"])
         before = settings()
         with (

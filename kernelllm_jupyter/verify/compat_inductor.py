@@ -43,11 +43,12 @@ def install(*, on_cpu: bool) -> tuple[str, ...]:
 
 def relied_on(added: tuple[str, ...], source: str) -> list[str]:
     """Which of the added names a source mentions where it imports or reads them."""
-    return [
-        name
-        for name in added
-        if re.search(rf"(?<![\w.]){re.escape(name)}\b" if "." in name else _import_of(name), source)
-    ]
+    # Most sources mention none, which is seen at once; a hundred patterns take milliseconds.
+    return [name for name in added if name in source and re.search(_mention_of(name), source)]
+
+
+def _mention_of(name: str) -> str:
+    return rf"(?<![\w.]){re.escape(name)}\b" if "." in name else _import_of(name)
 
 
 def _import_of(name: str) -> str:

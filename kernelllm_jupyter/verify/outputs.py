@@ -5,6 +5,7 @@ Runs in the referee's process.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -40,22 +41,9 @@ def compare_outputs(
     on_gpu: bool,
 ) -> None:
     """Raise :class:`Refusal` unless every output is the reference's; note errors and warnings."""
-    _compare_structure(expectation.outputs, result.outputs)
-    expected = [leaf for _, leaf in leaves(expectation.outputs)]
-    if on_gpu:
-        _compare_devices(expected, result)
-    exact, shifted = aligned(expectation.exact, expected), aligned(expectation.shifted, expected)
-    got = list(leaves(result.outputs))
-    for number, ((path, have), want, true, moved) in enumerate(
-        zip(got, expected, exact, shifted, strict=True)
+    for path, have, want, comparison in _comparisons(
+        trial, expectation, result, findings, on_gpu=on_gpu
     ):
-        if not isinstance(want, torch.Tensor):
-            _compare_plain(path, want, have)
-            continue
-        have = have.to(want.device)
-        comparison = compare(have, want, true, moved, leniency=trial.leniency)
-        if comparison.outcome != "same" and "tf32" in result.notes:
-            comparison = _in_tf32(number, trial, expectation, comparison, have, want, findings)
         if trial.own:
             findings.measure(comparison)
         if comparison.outcome == "near" and trial.leniency == "close":
@@ -77,6 +65,37 @@ def compare_outputs(
                     "input_precision='ieee', or check with --allow-tf32."
                 )
             raise Refusal("incorrect", comparison.code, message)
+
+
+def _comparisons(
+    trial: Trial,
+    expectation: Expectation,
+    result: Result,
+    findings: Findings,
+    *,
+    on_gpu: bool,
+) -> Iterator[tuple[str, torch.Tensor, torch.Tensor, Comparison]]:
+    """Each output tensor: its path, the candidate's, the reference's, and how they compare.
+
+    Raises :class:`Refusal` where something else than a tensor's values is wrong.
+    """
+    _compare_structure(expectation.outputs, result.outputs)
+    expected = [leaf for _, leaf in leaves(expectation.outputs)]
+    if on_gpu:
+        _compare_devices(expected, result)
+    exact, shifted = aligned(expectation.exact, expected), aligned(expectation.shifted, expected)
+    got = list(leaves(result.outputs))
+    for number, ((path, have), want, true, moved) in enumerate(
+        zip(got, expected, exact, shifted, strict=True)
+    ):
+        if not isinstance(want, torch.Tensor):
+            _compare_plain(path, want, have)
+            continue
+        have = have.to(want.device)
+        comparison = compare(have, want, true, moved, leniency=trial.leniency)
+        if comparison.outcome != "same" and "tf32" in result.notes:
+            comparison = _in_tf32(number, trial, expectation, comparison, have, want, findings)
+        yield path, have, want, comparison
 
 
 def _in_tf32(
@@ -143,11 +162,11 @@ def _compare_plain(path: str, want: Any, have: Any) -> None:
 
 def passes(trial: Trial, expectation: Expectation, result: Result) -> bool:
     """Whether a result is right, by the terms of its trial."""
+    found = _comparisons(trial, expectation, result, Findings(), on_gpu=False)
     try:
-        compare_outputs(trial, [], expectation, result, Findings(), on_gpu=False)
+        return all(comparison.outcome != "different" for *_, comparison in found)
     except Refusal:
         return False
-    return True
 
 
 def telling(expectation: Expectation) -> bool:

@@ -142,6 +142,8 @@ class Match:
         """One trial alone. Returns whether it was made: not where it says nothing."""
         if training is not None:
             self.training = training
+        # That is found out where a match is played.
+        self.launching.only_copies = False
         self.build()
         trial = Trial(name, self.seed + 30, own=False)
         self.inputs = self.reference.draw(trial.seed)
@@ -383,6 +385,7 @@ class Match:
                 seed=trial.seed,
                 launch=launch,
                 training=self.training,
+                only_copies=self.launching.only_copies,
                 poison=trial.poison,
                 padding_undefined=trial.padding_undefined,
                 keywords=self.reference.given.keywords,

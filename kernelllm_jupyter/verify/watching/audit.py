@@ -259,9 +259,12 @@ class Launches:
         #: Names that the compatibility layer added to torch.
         self.added_names: tuple[str, ...] = ()
 
-    def start(self, *, disabled: bool, operators: Operators | None) -> None:
+    def start(
+        self, *, disabled: bool, operators: Operators | None, only_copies: bool = True
+    ) -> None:
+        """Begin a run. Where launches are known to do more than copy, that is not looked at."""
         self.names.clear()
-        self.only_copies = True
+        self.only_copies = only_copies
         self.disabled = disabled
         self.operators = operators
         self.kernels.clear()
@@ -286,8 +289,7 @@ class Launches:
             before = [_bits(tensor) for tensor in tensors] if watched else []
             result = launch()
             self.names[name] += 1
-            if (watched and not _only_copied(tensors, before)) or not watched:
-                self.only_copies = False
+            self.only_copies = watched and _only_copied(tensors, before)
             return result
 
     def unobserved(self) -> AbstractContextManager[None]:

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import builtins
 import importlib
+import operator
 import os
 import sys
 import sysconfig
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -59,6 +60,8 @@ GUARDED = (
     "torch.overrides torch.library torch.utils._python_dispatch triton triton.testing "
     "triton.runtime.jit triton.runtime.autotuner triton.runtime.interpreter"
 )
+#: Taken before the candidate's code could put others in their place.
+EVERY, MAPPED, SAME = all, map, operator.is_
 #: What PyTorch replaces itself: this one with the default dtype.
 REPLACED = (torch.Storage,)
 GUARDED_CLASSES = {
@@ -90,7 +93,9 @@ class Vigilance:
         self._found: list[Dishonest] = []
         self._building = self._asked = False
         self.threads = Threads(launches, lambda: self._active)
-        self._guarded = _guarded()
+        self._guards = _guards()
+        #: This package's modules: those that are there, and what :class:`Closed` sees coming.
+        self.own = {PACKAGE, *(name for name in sys.modules if name.startswith(f"{PACKAGE}."))}
         sys.addaudithook(self._hook())
         sys.meta_path.insert(0, Closed(self))
 
@@ -106,8 +111,7 @@ class Vigilance:
         While it is ``building``, it may ask another program something (``nvidia-smi``, say).
         """
         self._building = building
-        own = [name for name in sys.modules if name.partition(".")[0] == PACKAGE]
-        hidden = {name: sys.modules.pop(name) for name in own}
+        hidden = {name: sys.modules.pop(name) for name in self.own if name in sys.modules}
         self.threads.begin()
         self._active = True
         try:
@@ -188,14 +192,11 @@ class Vigilance:
             self.note(kind, f"The code {what} ({event}).", asking)
 
     def _compare_functions(self) -> None:
-        for owner, functions in self._guarded:
-            now = vars(owner)
-            for name, before in functions:
-                value = now.get(name)
-                if value is not before and not _put_there_by_pytorch(value):
-                    where = getattr(owner, "__qualname__", owner.__name__)
-                    self.note("tampering", f"The code replaced {where}.{name}.")
-                    return
+        for guard in self._guards:
+            name = guard.replaced()
+            if name is not None:
+                self.note("tampering", f"The code replaced {guard.where}.{name}.")
+                return
 
 
 class Closed:
@@ -206,8 +207,11 @@ class Closed:
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
         """Find nothing, and refuse our own name."""
-        if name.partition(".")[0] == PACKAGE and self._vigilance.active:
+        if name.partition(".")[0] != PACKAGE:
+            return
+        if self._vigilance.active:
             raise self._vigilance.note("tampering", f"The code imports {name}, which checks it.")
+        self._vigilance.own.add(name)
 
 
 def _has_children() -> bool:
@@ -227,21 +231,36 @@ def _outside_standard_library(frame: FrameType | None) -> FrameType | None:
     return None
 
 
-def _guarded() -> list[tuple[Any, list[tuple[str, Any]]]]:
+class Guard:
+    """The functions of a module or a class, which must stay the ones that they are."""
+
+    def __init__(self, owner: Any):
+        self.where: str = getattr(owner, "__qualname__", owner.__name__)
+        self._now: Mapping[str, Any] = vars(owner)
+        self._before: dict[str, Any] = {
+            name: value
+            for name, value in self._now.items()
+            if callable(value) and not any(value is other for other in REPLACED)
+        }
+
+    def replaced(self) -> str | None:
+        """The name of one that is another now."""
+        now = self._now.get
+        # They are thousands, and each run looks at all of them.
+        if EVERY(MAPPED(SAME, MAPPED(now, self._before), self._before.values())):
+            return None
+        for name, before in self._before.items():
+            value = now(name)
+            if value is not before and not _put_there_by_pytorch(value):
+                return name
+        return None
+
+
+def _guards() -> list[Guard]:
     owners: list[Any] = [builtins, *(importlib.import_module(name) for name in GUARDED.split())]
     for module, names in GUARDED_CLASSES.items():
         owners += [getattr(importlib.import_module(module), name) for name in names]
-    return [
-        (
-            owner,
-            [
-                (name, value)
-                for name, value in vars(owner).items()
-                if callable(value) and not any(value is other for other in REPLACED)
-            ],
-        )
-        for owner in owners
-    ]
+    return [Guard(owner) for owner in owners]
 
 
 def _put_there_by_pytorch(value: Any) -> bool:
