@@ -65,6 +65,8 @@ class Opponent:
         self.deadline: float | None = None
         #: Whether an answer is still out after such a wait: nothing more can be asked then.
         self.busy = False
+        #: Answers to what was asked that have not been read.
+        self.owed = 0
 
     def build(
         self,
@@ -160,10 +162,14 @@ class Opponent:
         return message
 
     def _send(self, header: dict[str, Any], blobs: list[Blob]) -> None:
+        while self.owed:
+            # A run was under way when the one before it turned out to decide.
+            self._receive()
         try:
             send(self.wire, header, blobs)
         except Closed:
             raise _gone() from None
+        self.owed += 1
 
     def _receive(self) -> Message:
         if self.deadline is not None:
@@ -171,6 +177,7 @@ class Opponent:
             if not select([self.wire], [], [], left)[0]:
                 self.busy = True
                 raise Refusal("timeout", "timeout", "It did not finish in time.")
+        self.owed -= 1
         try:
             return receive(self.wire)
         except Closed:

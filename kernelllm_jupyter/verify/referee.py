@@ -8,7 +8,7 @@ at which sizes a match is played is in ``course``.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -43,6 +43,16 @@ NOT_MADE = {
 }
 
 State = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trial under way, and what it should give; None where it says nothing."""
+
+    trial: Trial
+    inputs: list[Any]
+    state: State
+    expectation: Expectation | None
 
 
 class Match:
@@ -92,6 +102,7 @@ class Match:
             self.build()
         self.say("reference", "")
         first, second = (self.reference.draw(self.seed + n, n) for n in (0, 1))
+        self.reference.keep_apart(first, second)
         self.inputs = first
         calls = len(self.reference.calls)
         trials = plan(self.seed, first, second, calls, weights=bool(self.reference.state))
@@ -128,15 +139,11 @@ class Match:
         timed = self.findings.timed
         with timed("own_inputs"):
             self._try_first(trials[0])
-        for trial in trials[1:]:
-            if self._too_late(trial):
-                self.findings.skip("variations", "Runs take too long for further variations.")
-                break
-            with timed(_point(trial)):
-                if trial.varies == "layout":
+        self._try_in_turn([trial for trial in trials[1:] if trial.varies != "layout"])
+        with timed("layouts"):
+            for trial in trials:
+                if trial.varies == "layout" and not self._too_late(trial):
                     self._try_layout(trial)
-                else:
-                    self._try(trial)
 
     def glance(self, name: str, training: bool | None = None) -> bool:
         """One trial alone. Returns whether it was made: not where it says nothing."""
@@ -281,7 +288,6 @@ class Match:
         self._begin(trial.doing)
         self._start(inputs, state, trial)
         expectation = self._expectation(trial, inputs, state)
-        self.say("candidate", "")
         result = self._discard()
         if result is None or expectation is None:
             return False
@@ -299,21 +305,52 @@ class Match:
             )
         return refusal
 
+    def _try_in_turn(self, trials: list[Trial]) -> None:
+        """Runs that have to be right: the candidate makes one while the one before is judged."""
+        timed = self.findings.timed
+        run: Run | None = None
+        result: Result | None = None
+        for trial in trials:
+            if self._too_late(trial, run):
+                break
+            with timed(_point(trial)):
+                drawn = self._drawn(trial)
+            if drawn is None:
+                self.steps.drop()
+                continue
+            if run is not None:
+                with timed(_point(run.trial)):
+                    result = self._result(run)
+            with timed(_point(trial)):
+                self._begin(trial.doing)
+                self._start(*drawn, trial)
+                self._judge(run, result)
+                run = Run(trial, *drawn, self._expectation(trial, *drawn))
+        if run is not None:
+            with timed(_point(run.trial)):
+                self._judge(run, self._result(run))
+
     def _try(self, trial: Trial) -> bool:
         """One run that has to be right; False where the trial is none for this problem."""
         drawn = self._drawn(trial)
         if drawn is None:
             self.steps.drop()
             return False
-        inputs, state = drawn
         self._begin(trial.doing)
-        self._start(inputs, state, trial)
-        expectation = self._expectation(trial, inputs, state)
-        self.say("candidate", "")
-        if expectation is None:
-            self._discard()
+        self._start(*drawn, trial)
+        run = Run(trial, *drawn, self._expectation(trial, *drawn))
+        return self._judge(run, self._result(run))
+
+    def _result(self, run: Run) -> Result | None:
+        """Wait for what the candidate returns; None where it does not count."""
+        return self._discard() if run.expectation is None else self.opponent.finish()
+
+    def _judge(self, run: Run | None, result: Result | None) -> bool:
+        """Raise :class:`Refusal` unless the result of a run is right; False where none counts."""
+        if run is None or run.expectation is None or result is None:
             return False
-        result = self.result = self.opponent.finish()
+        trial, inputs, state, expectation = run.trial, run.inputs, run.state, run.expectation
+        self.result = result
         self.findings.trials += 1
         self.launching.watch(trial, result, self.findings, bool(self.request["allow_tf32"]))
         try:
@@ -374,6 +411,8 @@ class Match:
             if trial.own:
                 raise
             return None
+        finally:
+            self.say("candidate", "")
         return expectation if trial.own or telling(expectation) else None
 
     def _start(self, inputs: list[Any], state: State, trial: Trial, *, launch: bool = True) -> None:
@@ -407,23 +446,25 @@ class Match:
 
         The inputs are those of an earlier trial, so that what is kept by content shows as well.
         """
+        trial = replace(trial, poison=POISON_NUMBER)
         self.say("reference", "")
-        inputs = self.reference.draw(trial.seed, trial.call)
-        state = self.reference.state
-        expectation = self.reference.expect(inputs, state, self.training, trial.seed)
-        if not any(
+        inputs, state = self.reference.draw(trial.seed, trial.call), self.reference.state
+        self._begin("without its Triton kernels")
+        self._start(inputs, state, trial, launch=False)
+        expectation = self._expectation(trial, inputs, state)
+        result = self._discard()
+        if expectation is None or not any(
             isinstance(x, torch.Tensor) and x.numel() for _, x in leaves(expectation.outputs)
         ):
             return
-        self._begin("without its Triton kernels")
-        result = self._without_launches(inputs, trial)
         if result is None or not passes(trial, expectation, result):
             return
         self.launching.expect_launches(trial, result)
         # Scratch that is used again may still hold what the run before left there: other values.
         self._start(mapped(inputs, _negative), state, trial)
         self._discard()
-        result = self._without_launches(inputs, trial)
+        self._start(inputs, state, trial, launch=False)
+        result = self._discard()
         if result is not None and passes(trial, expectation, result):
             raise Refusal(
                 "rejected",
@@ -432,17 +473,15 @@ class Match:
                 "disabled it is the same.",
             )
 
-    def _without_launches(self, inputs: list[Any], trial: Trial) -> Result | None:
-        trial = replace(trial, poison=POISON_NUMBER)
-        self._start(inputs, self.reference.state, trial, launch=False)
-        return self._discard()
-
-    def _too_late(self, trial: Trial) -> bool:
+    def _too_late(self, trial: Trial, run: Run | None = None) -> bool:
         """Whether the time that further trials may take is spent; two of its own are made."""
         timeout_s = float(self.request["timeout_s"])
         spent = timeout_s - self.seconds_left()
-        enough = self.findings.trials >= 2 if trial.own else True
-        return enough and spent > min(0.5 * timeout_s, VARIATIONS_S)
+        enough = self.findings.trials + (run is not None) >= 2 if trial.own else True
+        late = enough and spent > min(0.5 * timeout_s, VARIATIONS_S)
+        if late:
+            self.findings.skip("variations", "Runs take too long for further variations.")
+        return late
 
 
 def _negative(tensor: torch.Tensor) -> torch.Tensor:

@@ -20,7 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from kernelllm_jupyter.verify.child import constructor_arguments, execute
 from kernelllm_jupyter.verify.explaining.failures import failure_line, failure_text
 from kernelllm_jupyter.verify.given import Given, parted
-from kernelllm_jupyter.verify.nests import copied, mapped
+from kernelllm_jupyter.verify.nests import copied, leaves, mapped
 from kernelllm_jupyter.verify.revival import WHY_UNLIKE, differing, load, unlike
 from kernelllm_jupyter.verify.surroundings import surroundings
 from kernelllm_jupyter.verify.tensors import Blob
@@ -123,6 +123,8 @@ class Reference:
             self._bring_to_life(self.given.state, required=request.get("own_size", True))
         self.ties = {**_ties(self.model), **(self.given.ties if self.lives else {})}
         self.training = self.model.training
+        #: Whether get_inputs() hands out the same memory again and again.
+        self.shared = False
 
     def _init(self) -> tuple[list[Any], dict[str, Any]]:
         if self.given.init is not None:
@@ -170,7 +172,12 @@ class Reference:
                 "get_inputs() returned a "
                 f"{type(drawn).__name__}: return the list of forward()'s arguments."
             )
-        return list(mapped(list(drawn), lambda tensor: tensor.detach().to(self.device)))
+        here = mapped(list(drawn), lambda tensor: tensor.detach().to(self.device))
+        return list(copied(here) if self.shared else here)
+
+    def keep_apart(self, one: list[Any], other: list[Any]) -> None:
+        """Hand out copies from now on where two draws, both still held, share memory."""
+        self.shared = not _storages(one).isdisjoint(_storages(other))
 
     def confirm(self) -> None:
         """Raise where it does not give what the live module returned for the same inputs."""
@@ -361,6 +368,15 @@ def _moved(values: Any, seed: int) -> Any:
         return tensor.double() * (1 + (up.double() * 2 - 1) * ROUNDING)
 
     return mapped(values, move)
+
+
+def _storages(inputs: list[Any]) -> set[int]:
+    """Where their memory is."""
+    return {
+        leaf.untyped_storage().data_ptr()
+        for _, leaf in leaves(inputs)
+        if isinstance(leaf, torch.Tensor) and leaf.layout == torch.strided and leaf.numel()
+    }
 
 
 def _ties(model: torch.nn.Module) -> dict[str, str]:

@@ -100,9 +100,13 @@ def _final(
         limit_memory(int(request["memory_mb"]))
 
     steps = Steps("Compiling kernel" if request["kind"] == "compile" else "Checking")
+    told = ""
 
     def say(phase: str, doing: str) -> None:
-        send(report, {"phase": phase, "doing": doing, **(steps.to_json() if doing else {})})
+        nonlocal told
+        if doing or phase != told:
+            told = phase
+            send(report, {"phase": phase, "doing": doing, **(steps.to_json() if doing else {})})
 
     if request["kind"] == "compile":
         from kernelllm_jupyter.verify.compiling import dry_run

@@ -65,6 +65,18 @@ def test_a_wrong_candidate_is_refused(case: Case) -> None:
     assert all(reason.message for reason in verdict.reasons)
 
 
+@pytest.mark.parametrize("given", ["X", "X.normal_()"], ids=["the same", "refilled"])
+@pytest.mark.parametrize(
+    ("expression", "expected"), [("x * 2", "correct"), ("x * 1.999", "incorrect")]
+)
+def test_inputs_may_share_memory_from_draw_to_draw(
+    given: str, expression: str, expected: str
+) -> None:
+    reference = HEAD + "X = torch.randn(6, 70)\n" + model("x * 2", given)
+    verdict = check(Problem(reference, "Model"), TRITON + elementwise(expression), device="cpu")
+    assert verdict.verdict == expected, verdict.reasons
+
+
 # --- what a verdict says -----------------------------------------------------------------------
 
 
