@@ -7,13 +7,16 @@ import { linkWatch } from './linkWatch';
 import { asCellMark } from './protocol';
 import { accept, revert } from './streamCell';
 
+/** The row of a live panel's buttons. */
+const BUTTONS = '.kllm-buttons';
+
 /**
  * What a panel says of the generated cell as it is now: that its verdict is about other code, and
  * the buttons to keep the code or to go back.
  *
  * The notebook alone decides it, so it holds after a reload, and without a Jupyter kernel. Added to
  * a panel's widget, which gets the class `kllm-mod-stale` as long as its verdict is not to be
- * relied on.
+ * relied on. Where the panel is live, its buttons are among that panel's own.
  */
 export class CellLink extends Widget {
   constructor(
@@ -28,15 +31,33 @@ export class CellLink extends Widget {
       'The code was edited: this verdict is about the code before. Check it again.'
     );
     this.acceptButton = this.button(
+      'bookmark',
       trans.__('Accept'),
       trans.__('Keep the code as yours: nothing replaces it any more')
     );
     this.revertButton = this.button(
+      'undo',
       trans.__('Revert'),
       trans.__('Take back your edits, or go back to the code before this one')
     );
-    this.node.append(this.note, this.acceptButton, this.revertButton);
-    this.hide();
+    this.buttons.className = 'kllm-link-buttons';
+    this.buttons.append(this.acceptButton, this.revertButton);
+    this.place(null);
+    this.buttons.hidden = true;
+  }
+
+  /** Stand with the buttons of a live panel, which `live` holds, or below the static form. */
+  place(live: HTMLElement | null): void {
+    const row = live?.querySelector(BUTTONS);
+    if (this.buttons.parentElement !== (row ?? this.node)) {
+      if (row) {
+        row.before(this.note);
+        row.append(this.buttons);
+      } else {
+        this.node.append(this.note, this.buttons);
+      }
+    }
+    this.setHidden(!!row || this.buttons.hidden);
   }
 
   handleEvent(event: Event): void {
@@ -69,7 +90,8 @@ export class CellLink extends Widget {
     const mark = asCellMark(found?.cell.mark);
     const isOld = !!found && !!mark && isStale(found.cell, mark);
     this.linked = found?.cell.id ?? null;
-    this.setHidden(!found);
+    this.buttons.hidden = !found;
+    this.setHidden(!found || this.buttons.parentElement !== this.node);
     this.parent?.toggleClass('kllm-mod-stale', isOld);
     const words = isOld ? this.stale : '';
     if (this.note.textContent !== words) {
@@ -79,17 +101,26 @@ export class CellLink extends Widget {
       !found || !mark || revertible(found.cell, mark) === null;
   };
 
-  private button(label: string, title: string): HTMLButtonElement {
+  private button(
+    icon: string,
+    label: string,
+    title: string
+  ): HTMLButtonElement {
     const button = document.createElement('button');
     button.type = 'button';
-    button.className = 'kllm-link-button jp-mod-styled';
-    button.textContent = label;
+    button.className = 'kllm-link-button';
+    // Drawn where the widgets' own icons are, beside which it stands.
+    const image = document.createElement('i');
+    image.className = `fa fa-${icon}`;
+    image.setAttribute('aria-hidden', 'true');
+    button.append(image, label);
     button.title = title;
     button.addEventListener('click', this);
     return button;
   }
 
   private readonly note = document.createElement('div');
+  private readonly buttons = document.createElement('div');
   private readonly acceptButton: HTMLButtonElement;
   private readonly revertButton: HTMLButtonElement;
   private readonly stale: string;

@@ -63,7 +63,8 @@ class PanelView extends Panel implements IRenderMime.IRenderer {
     this.rendermime = panel.content.rendermime;
     this.fixed = this.rendermime.createRenderer('text/html');
     this.addWidget(this.fixed);
-    this.addWidget(new CellLink(panel, trans));
+    this.link = new CellLink(panel, trans);
+    this.addWidget(this.link);
     this.addWidget(this.announcer);
     this.charts = new Charts(this.rendermime);
     this.contents.observe(this.node, { childList: true, subtree: true });
@@ -207,6 +208,7 @@ class PanelView extends Panel implements IRenderMime.IRenderer {
 
   private refine(): void {
     refine(this.node, this.trans);
+    this.link.place(this.isLive && this.live ? this.live.node : null);
     const shown = this.isLive ? this.live : this.fixed;
     if (shown && this.isAttached) {
       this.charts.place(shown.node);
@@ -216,6 +218,7 @@ class PanelView extends Panel implements IRenderMime.IRenderer {
   private readonly rendermime: IRenderMimeRegistry;
   private readonly fixed: IRenderMime.IRenderer & Widget;
   private readonly charts: Charts;
+  private readonly link: CellLink;
   private readonly announcer = new Announcer();
   private readonly contents = new MutationObserver(() => this.refine());
   /** Number of the last thing said. */

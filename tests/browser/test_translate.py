@@ -15,6 +15,7 @@ import pytest
 from accessibility import violations
 from endless_checkpoint import ENDLESSLY, make_endless_checkpoint
 from notebook_page import NotebookPage
+from playwright.sync_api import Page
 from servers import Server
 
 Open = Callable[..., NotebookPage]
@@ -116,12 +117,27 @@ def test_a_verdict_on_edited_code_is_called_old_until_it_is_checked_again(
     assert translated.source(2).rstrip().endswith("# mine")
 
 
+def assert_one_row(page: Page, names: list[str]) -> None:
+    """The panel's buttons stand in one row and look alike, whoever they are drawn by."""
+    row = page.locator(".kllm-panel .kllm-buttons").get_by_role("button")
+    assert [one.inner_text().strip() for one in row.all() if one.is_visible()] == names
+    looks = row.evaluate_all(
+        """buttons => buttons.filter(one => one.checkVisibility()).map(one => {
+            const { background, border, fontSize, fontFamily } = getComputedStyle(one);
+            const { top, height } = one.getBoundingClientRect();
+            return JSON.stringify([background, border, fontSize, fontFamily, top, height]);
+        })"""
+    )
+    assert len(set(looks)) == 1
+
+
 def test_edits_are_taken_back_and_code_is_accepted(translated: NotebookPage) -> None:
     page = translated.page
     before = translated.source(2)
-    link = page.locator(".kllm-output .kllm-link")
+    link = page.locator(".kllm-output")
     revert = link.get_by_role("button", name="Revert")
     assert revert.is_disabled()
+    assert_one_row(page, ["Check", "Benchmark", "Accept", "Revert"])
     translated.ask("cells[2].setSource('nothing')")
     revert.click()
     translated.wait("return cells[2].source === arg", before)
@@ -133,7 +149,7 @@ def test_edits_are_taken_back_and_code_is_accepted(translated: NotebookPage) -> 
     translated.wait("return cells[2].source === arg", before)
     link.get_by_text("this verdict is about the code before").wait_for()
     link.get_by_role("button", name="Accept").click()
-    link.wait_for(state="hidden")
+    revert.wait_for(state="hidden")
     assert translated.mark(2) is None
     translated.run(1)
     assert len(translated.sources()) == 5
