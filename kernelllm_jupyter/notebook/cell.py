@@ -198,8 +198,8 @@ class _Sender:
 class FallbackCell:
     """For front ends without our extension: output while it streams, next input at the end.
 
-    In a notebook the output is one that is updated in place; in a terminal the pieces are
-    printed as they come.
+    In a notebook the output is one that is updated in place, with the heading that the next cell
+    has: findings count the lines below it. In a terminal the pieces are printed as they come.
     """
 
     def __init__(self, shell: Any = None, heading: Heading | None = None) -> None:
@@ -210,6 +210,7 @@ class FallbackCell:
         self._pieces: list[str] = []
         self._display_id = uuid.uuid4().hex
         self._shown = False
+        self._title = ""
         self._due = 0.0
 
     def write(self, text: str) -> None:
@@ -218,7 +219,8 @@ class FallbackCell:
             print(text, end="", flush=True)
             return
         if time.monotonic() >= self._due:
-            self._show("".join(self._pieces), "Generating …", opened=True)
+            self._title = "Generating …"
+            self._show("".join(self._pieces), opened=True)
             self._due = time.monotonic() + DISPLAY_INTERVAL_S
 
     def finish(self, text: str, status: Status) -> None:
@@ -227,7 +229,8 @@ class FallbackCell:
             if text != "".join(self._pieces):
                 print(text, flush=True)
         elif text or self._shown:
-            self._show(text, f"{_FINISHED[status]}, also offered as the next cell", opened=False)
+            self._title = f"{_FINISHED[status]}, also offered as the next cell"
+            self._show(text, opened=False)
         self._text = text
         self._offer()
 
@@ -235,19 +238,23 @@ class FallbackCell:
         """To be called while the cell still runs: of several next inputs the last one counts."""
         self._heading = heading
         self._offer()
+        if self._shown:
+            self._show(self._text, opened=False)
 
     def _offer(self) -> None:
         if self._text and self._shell is not None:
-            line = self._heading.line if self._heading else ""
-            text = under_heading(line, self._text) if line else self._text
-            self._shell.set_next_input(text, replace=False)
+            self._shell.set_next_input(self._headed(self._text), replace=False)
 
-    def _show(self, text: str, title: str, *, opened: bool) -> None:
+    def _headed(self, text: str) -> str:
+        return under_heading(self._heading.line, text) if self._heading else text
+
+    def _show(self, text: str, *, opened: bool) -> None:
         from IPython.display import display
 
+        text = self._headed(text)
         bundle = {
             "text/plain": text,
-            "text/html": f"<details{' open' if opened else ''}><summary>{title}</summary>"
+            "text/html": f"<details{' open' if opened else ''}><summary>{self._title}</summary>"
             f"<pre>{html.escape(text)}</pre></details>",
         }
         display(bundle, raw=True, display_id=self._display_id, update=self._shown)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from conftest import SMALL_MODULE
 from jupyter_session import MARKER, JupyterSession, Ran
+from model_server import event, serving, streaming
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
@@ -53,7 +55,7 @@ def assert_arrived(session: JupyterSession, ran: Ran) -> None:
         assert "Correct: agrees with the PyTorch module" in last[form]
     shown = [bundle for bundle in ran.bundles if "Generated code" in bundle.get("text/html", "")]
     assert code.startswith("# KernelLLM")
-    assert code.endswith(shown[-1]["text/plain"])
+    assert shown[-1]["text/plain"] == code
 
 
 @pytest.mark.parametrize("front_end", METADATA)
@@ -70,6 +72,28 @@ def test_the_code_arrives_as_the_next_cell(
     has_widget = any(WIDGET in bundle for bundle in ran.bundles)
     assert has_widget == (front_end == "VS Code")
     assert session.value("_kernelllm.verdict.correct")
+
+
+@pytest.mark.parametrize("front_end", ["VS Code", "Colab"])
+def test_a_finding_names_the_line_of_the_code_that_is_shown(
+    session: JupyterSession, small_module: str, front_end: str
+) -> None:
+    wrong = "import torch\n\nclass ModelNew(torch.nn.Module):\n    def forward(self, x):\n"
+    wrong += "        return x + undefined\n"
+    with serving() as about:
+        about.answers = [streaming(event(wrong), event("", "stop"))]
+        asking = f"%%kernelllm -m {about.name()}\n{small_module}"
+        ran = session.run(asking, metadata=METADATA[front_end])
+    assert not ran.failed, ran.error
+    [cell] = ran.next_inputs
+    shown = [bundle for bundle in ran.bundles if "Generated code" in bundle.get("text/html", "")]
+    plain = [bundle["text/plain"] for bundle in ran.bundles if "Line " in bundle["text/plain"]][-1]
+    found = re.search(r"^Line (\d+):", plain, re.MULTILINE)
+    assert found
+    line = int(found[1])
+    for text in (cell, shown[-1]["text/plain"]):
+        assert text.splitlines()[line - 1].strip() == "return x + undefined"
+    assert f"> {line} |         return x + undefined" in plain
 
 
 def test_threads_may_translate_at_once(session: JupyterSession, small_module: str) -> None:
