@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from kernelllm_jupyter.commands.terminal import OK, print_json
+from kernelllm_jupyter.commands.terminal import OK, print_json, say
 from kernelllm_jupyter.errors import UsageError
-from kernelllm_jupyter.export import choose, export_to
+from kernelllm_jupyter.export import choose, drawn_note, export_to
 from kernelllm_jupyter.history import history_text, record_text
 from kernelllm_jupyter.records import Records
 
@@ -80,4 +80,6 @@ def export(arguments: argparse.Namespace) -> int:
     else:
         for path in paths:
             print(path)
+    if note := drawn_note(what):
+        say(f"[{note}]")
     return OK

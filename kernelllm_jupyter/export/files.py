@@ -13,11 +13,12 @@ from pathlib import Path
 
 from kernelllm_jupyter.errors import ProblemError, UsageError
 from kernelllm_jupyter.export.sources import bindings, can_share, in_block, without_future
+from kernelllm_jupyter.export.weights import is_ours, write_weights
 from kernelllm_jupyter.problem import parse_problem
 from kernelllm_jupyter.records import Record
-from kernelllm_jupyter.values import Problem, Verdict
+from kernelllm_jupyter.values import Live, Problem, Translation, Verdict
 
-__all__ = ["Export", "Exported", "choose", "export_to", "exported"]
+__all__ = ["Export", "Exported", "choose", "drawn_note", "export_to", "exported"]
 
 #: Without these words a file is not ours to overwrite.
 MARK = "# --- the kernel: generated ---"
@@ -32,12 +33,19 @@ EVAL_ONLY = frozenset({"eval_mode", "eval_mode_only", "state_not_updated"})
 MODES = re.compile(
     r"\.training\b|[bB]atch_?[nN]orm|[dD]ropout|RReLU|rrelu|InstanceNorm|instance_norm"
 )
+#: Formats that numpy lacks: Triton's interpreter, without the check's additions, computes on their
+#: bits as if they were integers.
+RAW = re.compile(r"bfloat16|bf16|float8|fp8")
 SPEC = re.compile(r"(\w+)\[([\d, ]*)\]")
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What is to be exported; ``verdict`` is on ``code``, and None where it was not checked."""
+    """What is to be exported; ``verdict`` is on ``code``, and None where it was not checked.
+
+    ``weights_dtype`` and ``training`` are those of a live module that the problem was made of.
+    ``values`` are the session's, ``had_values`` says that there were some, known or not.
+    """
 
     problem: Problem
     code: str
@@ -45,15 +53,33 @@ class Exported:
     model: str = ""
     record: str = ""
     made_at_s: float | None = None
+    weights_dtype: str | None = None
+    training: bool | None = None
+    values: Live | None = None
+    had_values: bool = False
+
+    @classmethod
+    def of(cls, made: Translation) -> Exported:
+        """What a translation has chosen, with the session's values."""
+        live = made.problem.live
+        return cls(
+            made.problem,
+            made.code,
+            made.verdict,
+            made.candidate.model,
+            weights_dtype=live.dtype if live else None,
+            training=live.training if live else None,
+            values=live,
+            had_values=live is not None,
+        )
 
 
 @dataclass(frozen=True)
 class Export:
-    """The texts of the two files, and what their user has to know."""
+    """The texts of the two files."""
 
     module: str
     test: str
-    notes: tuple[str, ...] = ()
 
 
 def choose(record: Record) -> Exported:
@@ -70,35 +96,78 @@ def choose(record: Record) -> Exported:
         verdict = found if isinstance(found, Verdict) else None
     if not code:
         raise UsageError(f"Record {record.id} holds no code.")
-    return Exported(record.problem, code, verdict, record.model, record.id, record.started_at_s)
+    return Exported(
+        record.problem,
+        code,
+        verdict,
+        record.model,
+        record.id,
+        record.started_at_s,
+        record.weights_dtype,
+        record.training,
+        had_values=bool(record.left_out),
+    )
 
 
-def export_to(path: Path, what: Exported, *, unverified: bool = False) -> list[Path]:
-    """Write the module and its test; returns their paths.
+def export_to(
+    path: Path, what: Exported, *, unverified: bool = False, with_weights: bool = False
+) -> list[Path]:
+    """Write the module and its test, and ``with_weights`` the live module's; returns their paths.
 
     Raises :class:`UsageError` where the code is not verified, unless ``unverified``, where it
-    cannot be a drop-in, and where a file is there already that no export made.
+    cannot be a drop-in, where there are no weights to write, and where a file is there already that
+    no export made.
     """
     target = path if path.suffix == ".py" else path.with_name(path.name + ".py")
     name = target.stem
     if not name.isidentifier():
         raise UsageError(f"{target.name} is no name of a Python module.")
-    made = exported(what, name, unverified=unverified)
+    live = _live_weights(what) if with_weights else None
+    made = exported(what, name, unverified=unverified, with_weights=with_weights)
     test = target.with_name(f"test_{name}.py")
+    weights = target.with_suffix(".safetensors")
     texts = {target: (made.module, MARK), test: (made.test, TEST_MARK)}
     try:
         for file, (_, mark) in texts.items():
             if file.exists() and mark not in file.read_text(encoding="utf-8", errors="replace"):
                 raise UsageError(f"{file} is there already, and was not made by an export.")
+        if live is not None and weights.exists() and not is_ours(weights):
+            raise UsageError(f"{weights} is there already, and was not made by an export.")
         target.parent.mkdir(parents=True, exist_ok=True)
+        if live is not None:
+            write_weights(weights, live)
         for file, (text, _) in texts.items():
             file.write_text(text, encoding="utf-8")
     except OSError as error:
         raise UsageError(f"Cannot write there: {error}") from None
-    return list(texts)
+    return [*texts, *([weights] if live is not None else [])]
 
 
-def exported(what: Exported, name: str, *, unverified: bool = False) -> Export:
+def _live_weights(what: Exported) -> Live:
+    if what.values is None and what.had_values:
+        why = "values of a session are in no record, so export in the session that translated it"
+    elif what.values is None or what.values.state is None:
+        why = "they are the constructor's (--from takes those of a live module)"
+    elif not what.values.state["dict"]:
+        why = "the module has no weights"
+    else:
+        return what.values
+    raise UsageError(f"There are no live weights to export: {why}.")
+
+
+def drawn_note(what: Exported) -> str:
+    """What the test beside an export without weights does not repeat; empty where it does all."""
+    if not what.had_values:
+        return ""
+    note = "The test draws its inputs and weights anew; the verdict was on values of the session."
+    if what.values is not None and what.values.state and what.values.state["dict"]:
+        note += " --with-weights saves the weights beside it."
+    return note
+
+
+def exported(
+    what: Exported, name: str, *, unverified: bool = False, with_weights: bool = False
+) -> Export:
     """The texts of ``NAME.py`` and ``test_NAME.py``; raises as :func:`export_to` does."""
     _require_exportable(what, unverified)
     problem = what.problem
@@ -110,8 +179,11 @@ def exported(what: Exported, name: str, *, unverified: bool = False) -> Export:
     template = _template("dropin.txt")
     own = _names_of(template)
     _require_free(own, code)
+    # A ``__future__`` import would have to stand at the file's beginning, and count for all of it.
     shared = (
-        not future and can_share(source, code) and not own & bindings(source).keys() - {"torch"}
+        not (future or without_future(source)[1])
+        and can_share(source, code)
+        and not own & bindings(source).keys() - {"torch"}
     )
     prefix = "" if shared else "_original."
     base = f"{prefix}{problem.class_name}"
@@ -129,6 +201,7 @@ def exported(what: Exported, name: str, *, unverified: bool = False) -> Export:
             "REFERENCE": source.strip("\n") if shared else _embedded(source),
             "KERNEL": in_block(code),
             "GET_INIT_INPUTS": init,
+            "WEIGHTS_DTYPE": repr(what.weights_dtype),
             **known,
         },
     )
@@ -137,13 +210,31 @@ def exported(what: Exported, name: str, *, unverified: bool = False) -> Export:
         "CLASS": class_name,
         "ORIGINAL": problem.class_name,
         "BASE": base,
-        "NEEDS_GPU": str(bool(what.verdict and what.verdict.sizes and _reduced(what.verdict))),
+        "NEEDS_GPU": str(_is_raw(what) or bool(what.verdict and _reduced(what.verdict))),
         "REFERENCE_TEXT": _literal(source),
         "FUTURE_TEXT": f"{future_line!r} + '\\n' + " if future else "",
         "TEST_INIT": _on(init, "module"),
         "TEST_INPUTS": f"exported.{prefix}get_inputs()",
+        "WEIGHTS": repr(f"{name}.safetensors" if with_weights else None),
+        "TIES": repr(what.values.ties if with_weights and what.values else {}),
+        "TRAINING": repr(what.training),
+        "LIVE_NOTE": _live_note(what, with_weights),
     }
     return Export(module, _filled(_template("test.txt"), values))
+
+
+def _live_note(what: Exported, with_weights: bool) -> str:
+    """A paragraph of the test's docstring on what the verdict was made with."""
+    if not what.had_values:
+        return ""
+    words = (
+        "The weights are those of the live module that the kernel was made for, saved beside this "
+        "file; inputs are drawn."
+        if with_weights
+        else "The kernel was found correct with inputs or weights of the session in which it was "
+        "made. They are not kept: here inputs and weights are drawn anew."
+    )
+    return "\n" + textwrap.fill(words, 96) + "\n"
 
 
 # --- what may be exported ------------------------------------------------------------------------
@@ -240,7 +331,9 @@ def _verified_on(what: Exported) -> dict[str, str]:
     full = verdict.sizes.reduced_from
     inputs = verdict.sizes.inputs if tied or full is None else full
     only = None
-    if MODES.search(what.problem.source):
+    if what.training is False:
+        only = False
+    elif MODES.search(what.problem.source):
         only = not (warnings & EVAL_ONLY) and ".eval()" not in what.problem.source
     elif warnings & EVAL_ONLY:
         only = False
@@ -251,7 +344,7 @@ def _verified_on(what: Exported) -> dict[str, str]:
         "ONLY_THESE_SHAPES": str(tied),
         "ONLY_CONTIGUOUS": str("contiguous_only" in warnings),
         "ONLY_IN_TRAINING_MODE": repr(only),
-        "VERIFIED_DEVICES": repr(("cpu",) if is_cpu else ("cuda",)),
+        "VERIFIED_DEVICES": repr((() if _is_raw(what) else ("cpu",)) if is_cpu else ("cuda",)),
     }
 
 
@@ -264,6 +357,12 @@ def _specs(inputs: tuple[str, ...]) -> list[tuple[str, tuple[int, ...]]]:
                 (match[1], tuple(int(size) for size in match[2].split(",") if size.strip()))
             )
     return found
+
+
+def _is_raw(what: Exported) -> bool:
+    """Whether the kernel meets a format that the plain interpreter computes wrongly."""
+    inputs = what.verdict.sizes.inputs if what.verdict and what.verdict.sizes else ()
+    return any(RAW.search(text) for text in (what.code, what.weights_dtype or "", *inputs))
 
 
 def _reduced(verdict: Verdict) -> bool:

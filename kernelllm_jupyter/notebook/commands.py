@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -139,7 +140,7 @@ def show(arguments: argparse.Namespace) -> None:
 
 def export(arguments: argparse.Namespace, last: Translation | None) -> None:
     """``export PATH``: what was translated last; ``export ID PATH``: a record's code."""
-    from kernelllm_jupyter.export import Exported, choose, export_to
+    from kernelllm_jupyter.export import Exported, choose, drawn_note, export_to
     from kernelllm_jupyter.records import Records
 
     if not arguments.words:
@@ -148,15 +149,20 @@ def export(arguments: argparse.Namespace, last: Translation | None) -> None:
     if keys or (last is not None and last.record is not None):
         key = keys[0] if keys else str(last and last.record)
         what = choose(Records().find(key))
+        if last is not None and last.record == what.record:
+            what = replace(what, values=last.problem.live)
     elif last is not None:
-        what = Exported(last.problem, last.code, last.verdict, last.candidate.model)
+        what = Exported.of(last)
     else:
         raise UsageError(
             "Nothing was translated in this session: name a record (%kernelllm history lists "
             "them), then the path."
         )
-    for written in export_to(Path(path).expanduser(), what, unverified=arguments.unverified):
+    asked = {"unverified": arguments.unverified, "with_weights": arguments.with_weights}
+    for written in export_to(Path(path).expanduser(), what, **asked):
         print(written)
+    if not arguments.with_weights and (note := drawn_note(what)):
+        print(note)
 
 
 def _display(text: str, html: str) -> None:

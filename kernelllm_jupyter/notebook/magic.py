@@ -95,6 +95,7 @@ class KernelLLMMagics(Magics):
         parser.add_argument("--quantization", default=settings["quantization"])
         parser.add_argument("--limit", type=int, default=20)
         parser.add_argument("--unverified", action="store_true")
+        parser.add_argument("--with-weights", action="store_true")
         commands.carry_out(parser.parse_args(_words(line) or ["status"]), self._last)
 
     def _settings_for(self, line: str) -> dict[str, Any]:

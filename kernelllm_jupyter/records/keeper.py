@@ -137,9 +137,11 @@ def _opening(
     """The columns of a new record."""
     plain = to_plain(problem)
     source = plain.pop("source")
-    if plain.get("live"):
+    if problem.live is not None:
         # Memory of the session, which may be a whole model's.
         plain["live"] = {"not_kept": "values of the session, which are not kept"}
+        plain["dtype"] = problem.live.dtype
+        plain["training"] = problem.live.training
     return {
         "id": "".join(secrets.choice(ALPHABET) for _ in range(ID_LENGTH)),
         "kind": kind,

@@ -94,6 +94,9 @@ class Record:
     message: str = ""
     #: What was too large to be kept, in words.
     left_out: tuple[str, ...] = field(default=())
+    #: Of the live module: the one dtype of its weights, and whether it was in training mode.
+    weights_dtype: str | None = None
+    training: bool | None = None
 
     @property
     def kept(self) -> KeptCandidate | None:

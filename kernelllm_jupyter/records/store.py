@@ -242,6 +242,8 @@ class Store:
             chosen=chosen,
             message=message,
             left_out=tuple(_left_out(plain)),
+            weights_dtype=plain.get("dtype"),
+            training=plain.get("training"),
         )
 
     def _candidates(self, key: str) -> Iterable[KeptCandidate]:

@@ -12,13 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from kernelllm_jupyter.errors import UsageError
-from kernelllm_jupyter.export import Exported, choose, export_to
+from kernelllm_jupyter.export import Exported, choose, drawn_note, export_to, exported
 from kernelllm_jupyter.export.sources import bindings, can_share, in_block
+from kernelllm_jupyter.live.problem import LiveArguments, problem_of
 from kernelllm_jupyter.problem import parse_problem
 from kernelllm_jupyter.records import Records
-from kernelllm_jupyter.values import Candidate, Finding, Sizes, Verdict
+from kernelllm_jupyter.values import Candidate, Finding, Sizes, Translation, Verdict
 
 REFERENCE = '''\
 import torch
@@ -204,6 +207,19 @@ def test_each_limit_of_the_verdict_is_one_of_the_module(tmp_path: Path) -> None:
     assert "eval mode" in found[3]
 
 
+@pytest.mark.parametrize("how", ["inputs", "weights", "code"])
+def test_formats_that_the_plain_interpreter_gets_wrong_run_on_a_gpu_only(how: str) -> None:
+    what = {
+        "inputs": replace(WHAT, verdict=replace(CORRECT, sizes=Sizes(("bfloat16[6, 40]",)))),
+        "weights": replace(WHAT, weights_dtype="bfloat16"),
+        "code": replace(WHAT, code=CODE.replace("x * w", "x.to(tl.bfloat16) * w")),
+    }[how]
+    made = exported(what, "own")
+    assert "VERIFIED_DEVICES = ()" in made.module
+    assert "NEEDS_GPU = True" in made.test
+    assert "VERIFIED_DEVICES = ('cpu',)" in exported(WHAT, "own").module
+
+
 @pytest.mark.parametrize("where", ["no interpreter", "no triton"])
 def test_without_triton_the_original_is_used(where: str, tmp_path: Path) -> None:
     export_to(tmp_path / "own.py", WHAT)
@@ -245,6 +261,90 @@ def test_the_exported_test_repeats_the_check(tmp_path: Path) -> None:
     ran = run_test(tmp_path)
     assert "1 failed, 1 passed, 1 skipped" in ran.stdout
     assert "the check is kernelllm-jupyter's" in ran.stdout
+
+
+class Scaled(torch.nn.Module):
+    """The same as a live one, with a weight that is tied to its own."""
+
+    def __init__(self, width, factor=2.0):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.randn(width))
+        self.again = self.weight
+        self.factor = factor
+
+    def forward(self, x):
+        return torch.relu(x * self.weight) * self.factor
+
+
+LIVE_CODE = CODE.replace(
+    "        self.factor", "        self.again = self.weight\n        self.factor"
+)
+
+
+@pytest.fixture(scope="module")
+def live() -> Exported:
+    """A live module in half precision and eval mode, with weights that no constructor draws."""
+    module = Scaled(40).half().eval()
+    with torch.no_grad():
+        module.weight.copy_(torch.arange(40))
+    inputs = [torch.randn(6, 40, dtype=torch.float16)]
+    problem = problem_of(module, "module", LiveArguments(inputs=inputs))
+    verdict = replace(CORRECT, sizes=Sizes(("float16[6, 40]",)))
+    made = Candidate(LIVE_CODE, "", "m", "stop")
+    return Exported.of(Translation(problem, (made,), 0, (verdict,)))
+
+
+def test_a_live_module_s_weights_are_saved_where_asked_for_and_tested_with(
+    live: Exported, tmp_path: Path
+) -> None:
+    _, test, weights = export_to(tmp_path / "own.py", live, with_weights=True)
+    assert list(load_file(weights)) == ["weight"]
+    assert torch.equal(load_file(weights)["weight"], torch.arange(40).half())
+    ran = run_test(tmp_path)
+    assert "3 passed" in ran.stdout, ran.stdout
+    assert "saved beside this file" in " ".join(test.read_text().split())
+    script = """
+    model = own.TritonScaled(40).half().eval()
+    x = torch.randn(6, 40, dtype=torch.float16)
+    with torch.no_grad():
+        answers = [model.why_original(x), model.train().why_original(x)]
+        answers.append(model.float().eval().why_original(x))
+    print(json.dumps(answers))
+    """
+    assert ask(tmp_path, script) == [
+        None,
+        "it was verified in eval mode only",
+        "weights have another dtype",
+    ]
+    export_to(tmp_path / "own.py", live, with_weights=True)
+    weights.write_bytes(b"mine")
+    with pytest.raises(UsageError, match="there already"):
+        export_to(tmp_path / "own.py", live, with_weights=True)
+    # Without them the file is nothing to do with the test.
+    export_to(tmp_path / "own.py", live)
+    assert "WEIGHTS = None" in test.read_text()
+    assert "drawn anew" in " ".join(test.read_text().split())
+
+
+def test_weights_that_are_not_there_are_refused_and_what_is_drawn_is_said(
+    live: Exported, tmp_path: Path
+) -> None:
+    records = Records(tmp_path / "records")
+    recording = records.begin("translate", live.problem, "m", origin="notebook")
+    assert recording is not None
+    recording.candidate(0, Candidate(LIVE_CODE, "", "m", "stop"))
+    recording.verdict(LIVE_CODE, CORRECT, 0)
+    assert recording.end("done", chosen=0)
+    kept = choose(records.find("last"))
+    assert (kept.weights_dtype, kept.training) == ("float16", False)
+    for what, why in ((kept, "in no record"), (WHAT, "constructor's")):
+        with pytest.raises(UsageError, match=why):
+            export_to(tmp_path / "own.py", what, with_weights=True)
+    assert list(tmp_path.glob("*own*")) == []
+    assert "--with-weights" in drawn_note(live)
+    assert "drawn" not in drawn_note(WHAT)
+    assert "draws its inputs and weights anew" in drawn_note(kept)
+    assert "--with-weights" not in drawn_note(kept)
 
 
 @pytest.mark.parametrize(

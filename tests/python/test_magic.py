@@ -302,7 +302,7 @@ def test_status_and_stop(session: JupyterSession, small_module: str) -> None:
 
 
 def test_a_live_module_is_translated_with_its_weights_and_captured_inputs(
-    session: JupyterSession,
+    session: JupyterSession, tmp_path: Path
 ) -> None:
     defined = session.run(
         "import torch, torch.nn as nn, kernelllm_jupyter\n"
@@ -331,6 +331,11 @@ def test_a_live_module_is_translated_with_its_weights_and_captured_inputs(
     assert "FACTOR = 2.5" in source
     assert "return [12.0]" in source
     assert session.value("mine.verdict.sizes.inputs") == ("float32[5, 12]",)
+    written = session.run(f"%kernelllm export {tmp_path}/own")
+    assert written.printed.splitlines()[:2] == [f"{tmp_path}/own.py", f"{tmp_path}/test_own.py"]
+    assert "inputs and weights anew" in written.printed
+    refused = session.run(f"%kernelllm export {tmp_path}/own --with-weights")
+    assert "the module has no weights" in refused.error
     ran = session.run("%kernelllm --from model['blocks'][0] --inputs 'torch.randn(3, 8)'")
     assert not ran.failed, ran.error
     assert verdict_of(session) == "correct"
