@@ -192,7 +192,10 @@ def charts(timing: Timing | None) -> dict[str, Bars | Lines]:
         return {}
     found = {
         "times": chart_of_times(timing),
-        "sweep": chart_of_sweep(timing.sweep) if timing.sweep else None,
+        **{
+            f"sweep-{number}": chart_of_sweep(sweep)
+            for number, sweep in enumerate(timing.sweeps, 1)
+        },
     }
     return {name: chart for name, chart in found.items() if chart is not None}
 

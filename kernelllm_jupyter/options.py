@@ -12,12 +12,34 @@ from kernelllm_jupyter.errors import UsageError
 from kernelllm_jupyter.timings import BenchmarkOptions
 from kernelllm_jupyter.values import TARGET_PATTERN, CheckOptions, Effort, Sampling
 
-__all__ = ["OPTIONS", "Default", "Option", "Request", "add_options", "request_from", "unquoted"]
+__all__ = [
+    "OPTIONS",
+    "SWEEP_OVER_HELP",
+    "Default",
+    "Option",
+    "Request",
+    "add_options",
+    "request_from",
+    "sizes_named",
+    "unquoted",
+]
 
 STARTER_HINT = (
     "Using the bundled starter model: small, for a CPU, and only for the modules its card names. "
     "For everything else load KernelLLM: -m facebook/KernelLLM (8B, 16 GB in bf16)."
 )
+
+
+SWEEP_OVER_HELP = (
+    "the sizes that are varied, by their names in the module's source or as the numbers that stand "
+    "there: BATCH,4096 (implies --sweep)"
+)
+
+
+def sizes_named(text: str | None) -> tuple[str, ...]:
+    """What ``--sweep-over`` names."""
+    names = (name.strip() for name in (text or "").split(","))
+    return tuple(dict.fromkeys(name for name in names if name))
 
 
 @dataclass(frozen=True)
@@ -128,8 +150,10 @@ OPTIONS: tuple[Option, ...] = (
         "--sweep",
         action="store_true",
         default=None,
-        help="with --benchmark: time it at other sizes too, up to what memory allows",
+        help="with --benchmark: time it at other sizes too, each size of the problem in turn, up "
+        "to what memory allows",
     ),
+    _option("--sweep-over", metavar="SIZES", help=SWEEP_OVER_HELP),
     _option(
         "--temperature",
         type=float,
@@ -234,6 +258,7 @@ class Request:
     check: bool = True
     benchmark: bool = False
     sweep: bool = False
+    sweep_over: tuple[str, ...] = ()
     sampling: Sampling = field(default_factory=Sampling)
     effort: Effort = field(default_factory=Effort)
     inputs: str | None = None
@@ -261,7 +286,12 @@ class Request:
 
     @property
     def benchmark_options(self) -> BenchmarkOptions:
-        return BenchmarkOptions(sweep=self.sweep, allow_tf32=self.allow_tf32, model=self.model)
+        return BenchmarkOptions(
+            sweep=self.sweep,
+            sweep_over=self.sweep_over,
+            allow_tf32=self.allow_tf32,
+            model=self.model,
+        )
 
 
 def request_from(
@@ -292,6 +322,7 @@ def request_from(
         check=is_checked,
         benchmark=chosen.get("benchmark", False),
         sweep=chosen.get("sweep", False),
+        sweep_over=sizes_named(unquoted(chosen.get("sweep_over"))),
         sampling=sampling,
         effort=effort,
         inputs=unquoted(chosen.get("inputs")),
@@ -307,7 +338,7 @@ def request_from(
         idle_s=chosen.get("idle_s"),
         quantization=chosen.get("quantization") or "none",
     )
-    if request.sweep and not request.benchmark:
+    if request.benchmark_options.sweeps and not request.benchmark:
         raise UsageError("--sweep is a benchmark over sizes: give --benchmark with it.")
     if not request.timeout_s > 0:  # NaN is no number of seconds, either.
         raise UsageError("--timeout takes a number of seconds greater than 0.")

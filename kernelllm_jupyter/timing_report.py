@@ -55,7 +55,7 @@ def timing_notes(timing: Timing) -> list[str]:
     if timing.bound is not None:
         lines.append(_bound(timing.bound))
     lines += [*_reached(timing), *_kernels(timing)]
-    return lines + (_sweep(timing.sweep) if timing.sweep is not None else [])
+    return lines + [line for sweep in timing.sweeps for line in _sweep(sweep)]
 
 
 def conclusion(timing: Timing) -> str:
@@ -189,7 +189,8 @@ def _sweep(sweep: Sweep) -> list[str]:
         for point in sweep.points
         if point.message and point.candidate_ms is None
     ]
-    return [*lines, sweep.message] if sweep.message else lines
+    named = f"{sweep.axis}: {sweep.message}" if sweep.axis else sweep.message
+    return [*lines, named] if sweep.message else lines
 
 
 def _point(point: SweepPoint) -> tuple[str, ...]:

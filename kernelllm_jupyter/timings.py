@@ -32,17 +32,23 @@ class BenchmarkOptions:
     """What is timed: ``max_autotune`` adds ``torch.compile``'s slow mode, ``sweep`` other sizes.
 
     ``gpu`` names a GPU for the bound where none is there. With ``unverified`` the candidate is not
-    checked first, and the timing says so. ``model`` is what wrote the candidate, where that is
+    checked first, and the timing says so. ``sweep_over`` names sizes that are varied, and asks for
+    a sweep by itself. ``model`` is what wrote the candidate, where that is
     known: a server's may be at work on the same GPU.
     """
 
     timeout_s: float = 300.0
     max_autotune: bool = False
     sweep: bool = False
+    sweep_over: tuple[str, ...] = ()
     gpu: str | None = None
     unverified: bool = False
     model: str | None = None
     allow_tf32: bool = False
+
+    @property
+    def sweeps(self) -> bool:
+        return self.sweep or bool(self.sweep_over)
 
     @property
     def baselines(self) -> list[str]:
@@ -181,7 +187,8 @@ class SweepPoint:
 
 @dataclass(frozen=True)
 class Sweep:
-    """Times over one size of the problem, which ``axis`` names, in geometric steps."""
+    """Times over one size of the problem, which ``axis`` names, in geometric steps, with the
+    others as they are given. Without an axis ``message`` says why there is none."""
 
     axis: str
     points: tuple[SweepPoint, ...] = ()
@@ -229,7 +236,8 @@ class Timing:
     kernels: tuple[KernelTime, ...] = ()
     launches: int | None = None
     compilation: Compilation | None = None
-    sweep: Sweep | None = None
+    #: One for each size that was varied.
+    sweeps: tuple[Sweep, ...] = ()
 
     @property
     def measured(self) -> bool:
@@ -265,7 +273,7 @@ class Timing:
             "kernels": [asdict(kernel) for kernel in self.kernels],
             "triton_share": self.triton_share,
             "compilation": self.compilation.to_json() if self.compilation else None,
-            "sweep": self.sweep.to_json() if self.sweep else None,
+            "sweeps": [sweep.to_json() for sweep in self.sweeps],
         }
 
 

@@ -11,6 +11,7 @@ from dataclasses import asdict
 
 from kernelllm_jupyter.commands.terminal import FAILED, OK, print_json, read, say
 from kernelllm_jupyter.errors import UsageError
+from kernelllm_jupyter.options import SWEEP_OVER_HELP, sizes_named
 from kernelllm_jupyter.problem import parse_problem
 from kernelllm_jupyter.recording import keep_result
 from kernelllm_jupyter.records import Records
@@ -26,8 +27,10 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--sweep",
         action="store_true",
-        help="time it at other sizes too, in steps of two up to what memory allows",
+        help="time it at other sizes too, each size of the problem in turn, in steps of two up to "
+        "what memory allows",
     )
+    command.add_argument("--sweep-over", metavar="SIZES", help=SWEEP_OVER_HELP)
     command.add_argument(
         "--max-autotune",
         action="store_true",
@@ -65,6 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
         timeout_s=arguments.timeout,
         max_autotune=arguments.max_autotune,
         sweep=arguments.sweep,
+        sweep_over=sizes_named(arguments.sweep_over),
         gpu=arguments.gpu,
         unverified=arguments.unverified,
         allow_tf32=arguments.allow_tf32,

@@ -174,7 +174,8 @@ def measured_by(
     )
     request.update(
         baselines=options.baselines,
-        sweep=options.sweep,
+        sweep=options.sweeps,
+        sweep_over=options.sweep_over,
         budget_s=budget_s,
         limits=chosen.limits,
         eval_mode=known.versions.get("mode") == "eval",
@@ -224,7 +225,7 @@ def _aside(
         return nullcontext(Aside())
     return models_aside(
         lambda: _work(problem, cancel),
-        sweep=options.sweep,
+        sweep=options.sweeps,
         at_most_s=options.timeout_s + STARTING_S,
         progress=progress,
         cancel=cancel,
@@ -252,7 +253,6 @@ def timing_of(
     found = final["timing"]
     work = _work_from(final.get("work"))
     figures = _figures(found, disturbed)
-    sweep = final.get("sweep")
     limits = final.get("limits", {})
     return replace(
         figures,
@@ -261,7 +261,7 @@ def timing_of(
         work=work,
         bound=_measured_bound(work, limits, device),
         kernels=tuple(KernelTime(*row) for row in final.get("kernels", ())),
-        sweep=_sweep_from(sweep, limits, device) if sweep is not None else None,
+        sweeps=tuple(_sweep_from(sweep, limits, device) for sweep in final.get("sweeps", ())),
     )
 
 

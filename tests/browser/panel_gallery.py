@@ -156,7 +156,7 @@ REPORTS = {
         "done", "starter", code=CODE, verdict=CORRECT, timing=Timing("not measured", NO_GPU)
     ),
     "timed": Report(
-        "done", "facebook/KernelLLM", code=CODE, verdict=CORRECT, timing=_timing(sweep=_sweep())
+        "done", "facebook/KernelLLM", code=CODE, verdict=CORRECT, timing=_timing(sweeps=(_sweep(),))
     ),
     "grid": Report(
         "done",

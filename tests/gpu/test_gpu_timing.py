@@ -69,8 +69,7 @@ def test_a_verified_candidate_has_all_its_figures() -> None:
     if timing.kernels:
         assert timing.kernels[0].name == "apply_kernel"
         assert timing.triton_share == pytest.approx(1.0)
-    assert timing.sweep is not None
-    measured = [point for point in timing.sweep.points if point.candidate_ms]
+    measured = [point for point in timing.sweeps[0].points if point.candidate_ms]
     assert len(measured) >= 5
     assert all(point.bound_ms for point in measured)
 

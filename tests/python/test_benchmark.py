@@ -124,6 +124,11 @@ def test_the_command_says_what_it_knows_and_that_nothing_was_measured(
 
 def test_a_sweep_is_asked_for_with_a_benchmark() -> None:
     assert request_from(argparse.Namespace(sweep=True, benchmark=True)).sweep
+    named = request_from(argparse.Namespace(sweep_over="'N, 64,,N'", benchmark=True))
+    assert named.benchmark_options.sweeps
+    assert named.benchmark_options.sweep_over == ("N", "64")
+    with pytest.raises(UsageError, match="--benchmark"):
+        request_from(argparse.Namespace(sweep_over="N"))
     with pytest.raises(UsageError, match="--benchmark"):
         request_from(argparse.Namespace(sweep=True))
 
@@ -227,16 +232,18 @@ def test_a_sweep_becomes_points_with_their_limit() -> None:
     whole = answer()
     point = {"inputs": ["float32[8]"], "value": 8, "timing": whole["timing"], "work": whole["work"]}
     failed = {"inputs": ["float32[16]"], "value": 16, "message": "no memory left"}
-    whole["sweep"] = {"axis": "N", "points": [point, failed], "message": "There was no time."}
+    sweep = {"axis": "N", "points": [point, failed], "message": "There was no time."}
+    none = {"axis": "ROWS", "points": [], "message": "There is no size of that name."}
+    whole["sweeps"] = [sweep, none]
     timing = timing_of(whole, {})
-    assert timing.sweep is not None
-    good, bad = timing.sweep.points
+    good, bad = timing.sweeps[0].points
     assert (good.speedup, good.bound_ms, good.conclusion) == (2.0, 0.5, "faster")
     assert (bad.candidate_ms, bad.message) == (None, "no memory left")
     text = timing_text(timing)
     assert "2.00× faster" in text
     assert "At 16: no memory left" in text
-    assert "There was no time." in text
+    assert "N: There was no time." in text
+    assert "ROWS: There is no size of that name." in text
 
 
 # --- GPUs by their makers' figures ---------------------------------------------------------------

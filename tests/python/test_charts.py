@@ -60,9 +60,10 @@ def test_a_sweep_is_drawn_by_size_with_its_limit_dashed() -> None:
 @pytest.mark.parametrize("size", [1, 3])
 def test_both_forms_are_well_formed_and_escape_all_text(size: int) -> None:
     points = tuple(replace(point, eager_interval_ms=Interval(0.1, 9.0)) for point in POINTS)
-    timing = replace(TIMING, sweep=Sweep(HOSTILE, points[:size]))
+    sweeps = (Sweep(HOSTILE, points[:size]), Sweep("N", points), Sweep("M", (), "no time"))
+    timing = replace(TIMING, sweeps=sweeps)
     shown = charts(timing)
-    assert list(shown) == ["times", "sweep"][: 1 + (size > 1)]
+    assert list(shown) == ["times", *(["sweep-1"] if size > 1 else []), "sweep-2"]
     for chart in shown.values():
         drawn = ET.fromstring(svg(chart))
         assert drawn.get("role") == "img"

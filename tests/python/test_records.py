@@ -154,7 +154,7 @@ def test_records_are_shown_as_text_and_as_escaped_html(records: Records, problem
             "faster",
             contenders=(Contender("eager", 1.0, Interval(0.9, 1.1), conclusion="faster"),),
             bound=Bound("H100", "published", 3350.0, 0.1),
-            sweep=Sweep("N", (SweepPoint(("float32[4]",), 4, eager_ms=1.0),)),
+            sweeps=(Sweep("N", (SweepPoint(("float32[4]",), 4, eager_ms=1.0),)),),
             contamination=(Finding("a", "b"),),
         ),
     ],

@@ -28,7 +28,8 @@ from kernelllm_jupyter.verify.case import Case
 from kernelllm_jupyter.verify.check import chosen_worker, make_request
 from kernelllm_jupyter.verify.given import Given
 from kernelllm_jupyter.verify.opponent import Opponent
-from kernelllm_jupyter.verify.sizing.scaling import Scaling
+from kernelllm_jupyter.verify.sizing.scaling import Scaling, Size
+from kernelllm_jupyter.verify.sizing.sizes import Site
 from kernelllm_jupyter.verify.timing import bench, clocks, session
 from kernelllm_jupyter.verify.timing.baselines import Baseline
 from kernelllm_jupyter.verify.timing.clocks import CpuClock
@@ -43,12 +44,24 @@ from kernelllm_jupyter.verify.timing.kernels import totals
 from kernelllm_jupyter.verify.timing.rounds import Rounds, turn_order
 from kernelllm_jupyter.verify.timing.stand import Stand
 from kernelllm_jupyter.verify.timing.statistics import FEWEST_ROUNDS
-from kernelllm_jupyter.verify.timing.sweep import axis_of, points, steps
+from kernelllm_jupyter.verify.timing.sweep import axes_of, labels, points, steps
 from kernelllm_jupyter.verify.timing.work import counted_without_memory
 from kernelllm_jupyter.verify.watching.audit import Launches
 
 PROBLEM = Problem(HEAD + ADD_RELU, "Model")
 CANDIDATE = TRITON + ADD_RELU_RIGHT
+NAMED = """
+WIDTH = 24
+
+
+class Model(nn.Module):
+    def forward(self, x):
+        return torch.relu(x)
+
+
+def get_inputs():
+    return [torch.randn(7, WIDTH)]
+"""
 #: The reference under another name: what is timed is the same twice.
 TWIN = HEAD + ADD_RELU.replace("class Model(", "class ModelNew(")
 
@@ -78,8 +91,8 @@ def timed(
     )
 
 
-def test_a_whole_measurement_has_all_its_figures_and_a_sweep() -> None:
-    timing = timed(CANDIDATE, sweep=True)
+def test_a_whole_measurement_has_all_its_figures() -> None:
+    timing = timed(CANDIDATE)
     assert timing.measured, timing.message
     assert timing.rounds
     by_name = {contender.name: contender for contender in timing.contenders}
@@ -96,15 +109,39 @@ def test_a_whole_measurement_has_all_its_figures_and_a_sweep() -> None:
     assert timing.speedup == pytest.approx(timing.eager_ms / timing.candidate_ms)
     assert timing.work is not None
     assert (timing.work.read_bytes, timing.work.written_bytes) == (2 * 6 * 70 * 4, 6 * 70 * 4)
-    assert timing.sweep is not None
-    values = [point.value for point in timing.sweep.points]
-    assert values == sorted(values)
-    assert {1, 3, 6, 12, 24} <= set(values)
-    for point in timing.sweep.points:
-        assert point.bytes == 3 * point.value * 70 * 4
-        assert point.inputs == (f"float32[{point.value}, 70]",) * 2
-        assert point.candidate_ms
-    assert timing.to_json()["sweep"]["points"][0]["candidate_interval_ms"] is not None
+    assert timing.sweeps == ()
+
+
+def test_a_sweep_goes_over_each_size_in_turn() -> None:
+    timing = timed(TWIN, sweep=True)
+    rows, columns = timing.sweeps
+    assert (rows.axis, columns.axis) == ("the size that is 6", "the size that is 70")
+    for sweep, others in ((rows, 70), (columns, 6)):
+        values = [point.value for point in sweep.points]
+        assert values == sorted(values)
+        for point in sweep.points:
+            assert point.bytes == 3 * point.value * others * 4
+            assert point.candidate_ms
+            assert point.candidate_interval_ms is not None
+    assert {1, 3, 6, 12, 24, 48, 96} <= {point.value for point in rows.points}
+    assert {1, 2, 4, 8, 17, 35, 70, 140, 280} <= {point.value for point in columns.points}
+    assert rows.points[0].inputs == ("float32[1, 70]",) * 2
+    # What was measured at the given size is not measured again.
+    for sweep, value in ((rows, 6), (columns, 70)):
+        (given,) = (point for point in sweep.points if point.value == value)
+        assert given.candidate_ms == timing.candidate_ms
+
+
+def test_a_sweep_over_named_sizes_goes_over_these() -> None:
+    source = HEAD + NAMED
+    twin = source.replace("class Model(", "class ModelNew(")
+    timing = timed(twin, Problem(source, "Model"), sweep_over=("WIDTH", "7", "DEPTH"))
+    unknown, width, seven = timing.sweeps
+    assert (width.axis, seven.axis) == ("WIDTH", "the size that is 7")
+    assert width.points
+    assert seven.points
+    assert unknown.axis == "DEPTH"
+    assert "those that can be varied: WIDTH, the size that is 7" in unknown.message
 
 
 def test_results_that_are_kept_by_address_are_found_out() -> None:
@@ -203,7 +240,8 @@ def measured_in_threads(
     side.start()
     source = HEAD + model("x @ x", "torch.randn(400, 400)")
     request, _ = make_request("benchmark", Problem(source, "Model"), code, 60.0)
-    more = {"baselines": baselines, "sweep": False, "limits": {}, "eval_mode": False}
+    more = {"baselines": baselines, "sweep": False, "sweep_over": (), "limits": {}}
+    request["eval_mode"] = False
     request.update(more, budget_s=1.0)
     try:
         opponent = Opponent(left)
@@ -451,14 +489,32 @@ def test_sizes_of_a_sweep_double_as_far_as_memory_allows() -> None:
     assert steps(8, 10, 5) == [1, 2, 4], "the given size itself does not fit"
 
 
+def test_sizes_are_taken_the_batch_first_and_then_the_large_ones() -> None:
+    def size(value: int, *names: str, inputs: bool = True, leading: bool = False) -> Size:
+        sites = tuple(Site(name, value, at, at) for at, name in enumerate(names or ("",)))
+        return Size(sites, value, True, leading, inputs)
+
+    hidden, batch = size(512, "HIDDEN", inputs=False), size(16, "SHAPE", leading=True)
+    rows, columns = size(64, "SHAPE"), size(1024)
+    sizes = [hidden, rows, batch, columns]
+    assert axes_of(sizes) == ([batch, columns, rows, hidden], [])
+    assert axes_of(sizes, ["1024", "HIDDEN", "N", "1024"]) == ([columns, hidden], ["N"])
+    assert axes_of(sizes, ["SHAPE"]) == ([rows, batch], [])
+    assert list(labels(sizes).values()) == [
+        "HIDDEN",
+        "SHAPE (64)",
+        "SHAPE (16)",
+        "the size that is 1,024",
+    ]
+
+
 def test_a_sweep_ends_with_the_time_and_keeps_what_failed(tmp_path: Path) -> None:
     scaling = Scaling(PROBLEM.source, "Model", tmp_path, 0, Given())
-    axis = axis_of(scaling)
-    assert axis is not None
-    assert axis.value == 6
-    left = iter([100.0, 100.0, 100.0, 10.0])
+    (axis, columns), unknown = axes_of(scaling.sizes)
+    assert (axis.value, columns.value, unknown) == (6, 70, [])
+    left = iter([100.0, 100.0, 0.0])
     *_, (found, why) = points(
-        scaling, axis, 1 << 30, lambda scaled: {"work": None}, lambda: next(left), 20.0
+        scaling, axis, 1 << 30, lambda scaled: {"work": None}, lambda: next(left)
     )
     assert len(found) == 3
     assert "time" in why

@@ -7,7 +7,7 @@ is kept outside of this process at each step, for the case that it is ended befo
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -20,14 +20,14 @@ from kernelllm_jupyter.verify.findings import Refusal
 from kernelllm_jupyter.verify.given import Given
 from kernelllm_jupyter.verify.nests import copied
 from kernelllm_jupyter.verify.reference import Reference, ReferenceFailure
-from kernelllm_jupyter.verify.sizing.scaling import Scaled, Scaling
+from kernelllm_jupyter.verify.sizing.scaling import Scaled, Scaling, Size
 from kernelllm_jupyter.verify.tensors import Blob
 from kernelllm_jupyter.verify.timing.baselines import BASELINES, Baseline
 from kernelllm_jupyter.verify.timing.bench import CANDIDATE, ESTIMATED_CALLS, Bench, Measured
 from kernelllm_jupyter.verify.timing.clocks import Clock, clock_for
 from kernelllm_jupyter.verify.timing.limits import copy_gb_per_s, matrix_tflop_per_s
 from kernelllm_jupyter.verify.timing.rounds import Standing
-from kernelllm_jupyter.verify.timing.sweep import axis_of, points
+from kernelllm_jupyter.verify.timing.sweep import ENDED, axes_of, labels, points
 from kernelllm_jupyter.verify.timing.work import counted, counted_without_memory
 
 __all__ = ["known_work", "measure"]
@@ -101,7 +101,7 @@ class Session:
         self._add(kernels=self._kernels())
         del bench, reference
         if self.request["sweep"] and not self.opponent.busy:
-            self._add(sweep=self._sweep(measured))
+            self._sweep(measured)
         return self.final
 
     def _add(self, **found: Any) -> None:
@@ -164,34 +164,52 @@ class Session:
 
     # --- over sizes -----------------------------------------------------------------------------
 
-    def _sweep(self, first: Measured) -> dict[str, Any]:
+    def _sweep(self, first: Measured) -> None:
+        """One size after another, each with its share of the time that is left."""
         self.say("reference", "finding sizes")
         given = Given.of(self.request, self.blobs)
         seed = int(self.request["seed"])
         source, class_name = self.request["source"], self.request["class_name"]
         scaling = Scaling(source, class_name, self.folder, seed, given)
-        axis = axis_of(scaling) if scaling.given is not None else None
-        if axis is None:
-            return {
-                "axis": "",
-                "points": [],
-                "message": "No integer of get_inputs() could be varied, so there is no sweep.",
-            }
+        sizes = scaling.sizes
+        axes, unknown = axes_of(sizes, self.request["sweep_over"])
+        names = labels(sizes)
+        sweeps = [_unswept(name, names.values()) for name in unknown]
+        if not sizes:
+            text = "No integer of get_inputs() could be varied, so there is no sweep."
+            sweeps = [{"axis": "", "points": [], "message": text}]
+        self._add(sweeps=sweeps)
         baselines = self._affordable(first)
-        name = next((site.name for site in axis.sites if site.name), "")
-        shown = name or f"the size that is {axis.value:,}"
-        sweep: dict[str, Any] = {"axis": shown, "points": [], "message": ""}
-        for found, why in points(
-            scaling,
-            axis,
-            self.clock.free_bytes(),
-            lambda scaled: self._point(scaled, baselines),
-            self.seconds_left,
-            RESERVE_S,
-        ):
+        for number, axis in enumerate(axes):
+            # What is kept for those that follow.
+            others_s = (self.seconds_left() - RESERVE_S) * (1 - 1 / (len(axes) - number))
+            sweep = {"axis": names[axis], "points": [], "message": ""}
+            sweeps.append(sweep)
+            if self._sweep_over(axis, scaling, baselines, others_s, sweep) == ENDED:
+                return
+
+    def _sweep_over(
+        self,
+        axis: Size,
+        scaling: Scaling,
+        baselines: Sequence[Baseline],
+        others_s: float,
+        sweep: dict[str, Any],
+    ) -> str:
+        """Add the points of one size to ``sweep``; why there are no more of them."""
+        own = {"timing": self.final["timing"], "work": self.final["work"]}
+
+        def measure(scaled: Scaled) -> dict[str, Any]:
+            return own if scaled.values[axis] == axis.value else self._point(scaled, baselines)
+
+        def time_left() -> float:
+            return self.seconds_left() - RESERVE_S - others_s
+
+        why = ""
+        for found, why in points(scaling, axis, self.clock.free_bytes(), measure, time_left):
             sweep.update(points=found, message=why)
-            self._add(sweep=sweep)
-        return sweep
+            self._add()
+        return why
 
     def _affordable(self, first: Measured) -> list[Baseline]:
         """The baselines that compile fast enough to do it at every size."""
@@ -212,6 +230,12 @@ class Session:
         )
         work = self._work(reference)
         return {"timing": described(measured), "work": work.to_json() if work else None}
+
+
+def _unswept(name: str, known: Iterable[str]) -> dict[str, Any]:
+    there = ", ".join(known) or "none"
+    message = f"There is no size of that name or number; those that can be varied: {there}."
+    return {"axis": name, "points": [], "message": message}
 
 
 def rate_name(dtype: str) -> str:
