@@ -22,20 +22,15 @@ from kernelllm_jupyter.starter.domain import (
 from kernelllm_jupyter.starter.graph import (
     LIMITS,
     Graph,
-    HostNumber,
     Layout,
     Operand,
-    Step,
     Stored,
-    Weight,
 )
+from kernelllm_jupyter.starter.operands import LOADS, Numbering, Order, Sizes, is_single, name_of
 from kernelllm_jupyter.starter.schedule import ROWS, Pending, expanded, passes
 from kernelllm_jupyter.starter.vocabulary import BOOLEAN
 
-__all__ = ["Axis", "Builder", "broadcast"]
-
-Shape = tuple["int | None", ...]
-_LOADS = frozenset({"load", "row"})
+__all__ = ["Axis", "Builder", "broadcast", "numel"]
 
 
 @dataclass(frozen=True)
@@ -59,7 +54,7 @@ class Axis:
 class Builder:
     """The region under construction; ``shape`` is that of its values, as far as it is known."""
 
-    shape: Shape | None = ()
+    shape: Sizes | None = ()
     axis: Axis | None = None
     #: The layout where a product, convolution or window began the region.
     fixed: Layout | None = None
@@ -116,7 +111,7 @@ class Builder:
                 again[id(pending.target)] = self._loaded[leaf.text]
             elif leaf is not None:
                 self._loaded[leaf.text] = pending.target
-                pending.target.extent = "scalar" if self._is_single(leaf) else "full"
+                pending.target.extent = "scalar" if is_single(leaf) else "full"
         for pending in other._pending:
             if id(pending.target) in again:
                 pending.operation, pending.operands = "alias", [again[id(pending.target)]]
@@ -135,11 +130,9 @@ class Builder:
         if isinstance(value, (TensorInput, WeightRef)):
             if value.text not in self._loaded:
                 self._join(value, node)
-                extent = "scalar" if self._is_single(value) and self.shape != () else "full"
+                extent = "scalar" if is_single(value) and self.shape != () else "full"
                 target = Tensor(cast(Any, extent), region=self)
-                target.name = (
-                    value.name if isinstance(value, TensorInput) else last_name(value.node)
-                )
+                target.name = name_of(value)
                 self._loaded[value.text] = target
                 self._pending.append(Pending(target, "load", [value]))
             return self._loaded[value.text]
@@ -164,18 +157,13 @@ class Builder:
             raise Refused("a tensor of another shape beside a reduction", node)
         self.shape = joined
 
-    def _fits(self, shape: Shape | None) -> bool:
+    def _fits(self, shape: Sizes | None) -> bool:
         """Whether a tensor of ``shape`` can be read beside a product without being expanded."""
         if shape is None or self.shape is None:
             return False
         return shape == self.shape or sum(size != 1 for size in shape) <= 1
 
-    @staticmethod
-    def _is_single(leaf: TensorInput | WeightRef) -> bool:
-        shape = leaf.spec.shape
-        return shape is not None and all(size == 1 for size in shape)
-
-    def begin(self, layout: Layout, operation: str, operands: list[Any], shape: Shape) -> Tensor:
+    def begin(self, layout: Layout, operation: str, operands: list[Any], shape: Sizes) -> Tensor:
         """Start the region with a product, convolution or window of ``operands``."""
         self.fixed, self.shape, self.heads = layout, shape, list(operands)
         target = Tensor("full", region=self)
@@ -250,7 +238,7 @@ class Builder:
 
     # -- shapes -----------------------------------------------------------------------------------
 
-    def shape_of(self, tensor: Tensor) -> Shape | None:
+    def shape_of(self, tensor: Tensor) -> Sizes | None:
         """The shape that ``tensor`` has in PyTorch."""
         if tensor.extent in ("total", "rowtotal"):
             return ()
@@ -260,7 +248,7 @@ class Builder:
         if tensor.extent == "full" or shape is None or axis is None or axis.first is None:
             return shape if tensor.extent == "full" else None
         if axis.kind == "channel":
-            kept: Shape = tuple(s if i == 1 else 1 for i, s in enumerate(shape))
+            kept: Sizes = tuple(s if i == 1 else 1 for i, s in enumerate(shape))
             return kept if tensor.extent == "keep" else shape[1:2]
         end = axis.first + axis.count
         middle = (1,) * axis.count if tensor.extent == "keep" else ()
@@ -301,21 +289,21 @@ class Builder:
         if layout.startswith("long_"):
             needed = expanded(needed, result)
         leaves = self._leaves(needed)
-        order = _Order(self, leaves, layout)
-        loads = [p for p in needed if p.operation in _LOADS]
-        others = [p for p in needed if p.operation not in _LOADS]
+        order = Order(self.shape, self._heads(), leaves, self._rows())
+        loads = [p for p in needed if p.operation in LOADS]
+        others = [p for p in needed if p.operation not in LOADS]
         if not others and layout not in ("total",):
             raise Refused("a forward that computes nothing")
         loads.sort(key=lambda load: order.place(load.operands[0]))
         lined = passes(loads + others, result, stored) if layout.startswith("long_") else []
         lined = lined or (loads + others)
-        numbering = _Numbering(order, self.number_names)
+        numbering = Numbering(order, self.number_names)
         steps, names = numbering.steps(lined)
         graph = Graph(
             layout=layout,
             stored=stored,
             steps=tuple(steps),
-            inputs=tuple(Operand(leaf.text, _name(leaf)) for leaf in order.inputs),
+            inputs=tuple(Operand(leaf.text, name_of(leaf)) for leaf in order.inputs),
             weights=tuple(order.weights),
             numbers=tuple(numbering.numbers.values()),
             constants=tuple(numbering.constants),
@@ -324,10 +312,17 @@ class Builder:
         _within_limits(graph)
         return graph, [*order.inputs, *order.smaller]
 
+    def _heads(self) -> list[Any]:
+        return [*self.heads] if self.fixed is not None else []
+
+    def _rows(self) -> list[Any]:
+        """The operands that are read as one number per row."""
+        return [p.operands[0] for p in self._pending if p.operation == "row"]
+
     def _leaves(self, needed: list[Pending]) -> list[Any]:
-        found: list[Any] = [*self.heads] if self.fixed is not None else []
+        found = self._heads()
         for pending in needed:
-            if pending.operation in _LOADS and pending.operands[0] not in found:
+            if pending.operation in LOADS and pending.operands[0] not in found:
                 found.append(pending.operands[0])
         if not found:
             raise Refused("a result that depends on no input")
@@ -353,110 +348,7 @@ class Builder:
         return needed[::-1]
 
 
-class _Order:
-    """Which operands are read element for element, and how the smaller ones are."""
-
-    def __init__(self, builder: Builder, leaves: list[Any], layout: Layout):
-        shape, heads = builder.shape, builder.heads if builder.fixed is not None else []
-        self.shape = shape
-        rest = [leaf for leaf in leaves if all(leaf is not head for head in heads)]
-        whole = [leaf for leaf in rest if shape is not None and leaf.spec.shape == shape]
-        if not whole and not heads:
-            whole = [leaf for leaf in rest if isinstance(leaf, TensorInput)] or rest
-            single = [leaf for leaf in whole if not Builder._is_single(leaf)]
-            whole = single or whole
-        elif shape is None and not heads:
-            whole = [leaf for leaf in rest if isinstance(leaf, TensorInput)]
-        rows = [p.operands[0] for p in builder._pending if p.operation == "row"]
-        whole = [leaf for leaf in whole if all(leaf is not row for row in rows)]
-        whole.sort(key=lambda leaf: (not isinstance(leaf, TensorInput), _is_exact(leaf)))
-        self.inputs = [*heads, *whole]
-        if not self.inputs:
-            raise Refused("a result that depends on no input")
-        self.smaller = [leaf for leaf in rest if all(leaf is not x for x in self.inputs)]
-        base = "$out" if heads else self.inputs[0].text
-        self.weights = [
-            self._weight(leaf, base, any(leaf is row for row in rows)) for leaf in self.smaller
-        ]
-
-    def place(self, leaf: Any) -> int:
-        everything = [*self.inputs, *self.smaller]
-        return next(index for index, known in enumerate(everything) if known is leaf)
-
-    def load(self, leaf: Any) -> tuple[str, str]:
-        """The operation that loads ``leaf`` and its placeholder."""
-        place = self.place(leaf)
-        if place < len(self.inputs):
-            return "load", f"$in{place}"
-        weight = self.weights[place - len(self.inputs)]
-        return (
-            "load" if weight.load == "full" else weight.load,
-            f"$w{place - len(self.inputs)}",
-        )
-
-    def _weight(self, leaf: Any, base: str, is_row: bool) -> Weight:
-        shape, whole = leaf.spec.shape, self.shape
-        text, name = leaf.text, _name(leaf)
-        if is_row:
-            return Weight(text, name, "row")
-        if shape is not None and all(size == 1 for size in shape):
-            return Weight(text, name, "one")
-        if shape is not None and len(shape) == 1 and whole is None:
-            return Weight(text, name, "vec", f"{base}.shape[-1]")
-        if shape is not None and whole is not None and len(shape) <= len(whole):
-            wide = [place for place in range(-len(shape), 0) if shape[place] != 1]
-            suffix = shape[wide[0] :]
-            if suffix == whole[wide[0] :] and None not in suffix:
-                behind = "-1]" if wide[0] == -1 else f"{wide[0]}:].numel()"
-                return Weight(text, name, "vec", f"{base}.shape[{behind}")
-            if len(wide) == 1 and shape[wide[0]] == whole[wide[0]]:
-                behind = f"{base}.shape[{wide[0] + 1}:].numel()"
-                return Weight(text, name, "chan", behind)
-        return Weight(text, name, "full")
-
-
-class _Numbering:
-    """Gives values and numbers their placeholders, in the order in which the steps use them."""
-
-    def __init__(self, order: _Order, names: dict[str, str]) -> None:
-        self._order, self._names = order, names
-        self.numbers: dict[str, HostNumber] = {}
-        self.constants: list[float] = []
-
-    def steps(self, lined: list[Pending]) -> tuple[list[Step], list[str | None]]:
-        index: dict[int, str] = {}
-        steps, names = [], []
-        for place, pending in enumerate(lined):
-            steps.append(self._step(pending, index))
-            names.append(pending.target.name)
-            index[id(pending.target)] = f"$v{place}"
-        return steps, names
-
-    def _step(self, pending: Pending, index: dict[int, str]) -> Step:
-        if pending.operation in _LOADS:
-            operation, placeholder = self._order.load(pending.operands[0])
-            return Step(operation, (placeholder,))
-        operands = tuple(self._placeholder(value, index) for value in pending.operands)
-        return Step(pending.operation, operands)
-
-    def _placeholder(self, value: Any, index: dict[int, str]) -> str:
-        if isinstance(value, Tensor):
-            return index[id(value)]
-        if isinstance(value, (TensorInput, WeightRef)):
-            return self._order.load(value)[1]
-        if isinstance(value, Number):
-            assert value.node is not None
-            text = ast.unparse(value.node)
-            if text not in self.numbers:
-                known = isinstance(value.value, float)
-                name = self._names.get(text) or last_name(value.node)
-                self.numbers[text] = HostNumber(text, name, known)
-            return f"$p{list(self.numbers).index(text)}"
-        self.constants.append(value)
-        return f"$c{len(self.constants) - 1}"
-
-
-def broadcast(shapes: Sequence[Shape | None]) -> Shape | None:
+def broadcast(shapes: Sequence[Sizes | None]) -> Sizes | None:
     """The shape that tensors have together, as far as it is known."""
     known = [shape for shape in shapes if shape is not None]
     if len(known) < len(shapes):
@@ -472,7 +364,8 @@ def broadcast(shapes: Sequence[Shape | None]) -> Shape | None:
     return tuple(sizes)
 
 
-def numel(shape: Shape | None) -> int | None:
+def numel(shape: Sizes | None) -> int | None:
+    """How many elements a tensor of this shape has, where that is known."""
     if shape is None or any(size is None for size in shape):
         return None
     return math.prod(cast(tuple[int, ...], shape))
@@ -501,27 +394,6 @@ def _join(extents: Sequence[str], node: ast.AST | None) -> str:
     if "drop" in found or "full" not in found:
         raise Refused("a reduced value combined with a whole one without keepdim", node)
     return "full"
-
-
-def _is_exact(leaf: Any) -> bool:
-    """Whether the elements are no floating-point numbers."""
-    return str(leaf.spec.dtype).startswith(("int", "bool"))
-
-
-def _name(leaf: Any) -> str:
-    return leaf.name if isinstance(leaf, TensorInput) else last_name(leaf.node)
-
-
-def last_name(node: ast.expr) -> str:
-    if isinstance(node, ast.Attribute):
-        return node.attr
-    if isinstance(node, ast.Name):
-        return node.id
-    if isinstance(node, ast.Subscript):
-        return last_name(node.value)
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-        return "scalar" if isinstance(node.func.value, ast.Name) else last_name(node.func.value)
-    return "scalar"
 
 
 def _describe(value: Any) -> str:

@@ -52,7 +52,6 @@ _MAKERS = frozenset(
     }
 )
 _FUNCTION_MODULES = ("torch", "torch.nn.functional", "torch.special", "torch.Tensor")
-_DTYPES = frozenset({"float32", "float", "get_default_dtype"})
 
 
 class Calls:
@@ -390,8 +389,3 @@ def weights_of(layer: Layer) -> dict[str, WeightRef]:
     if layer.kind == "LayerNorm" and plain(bias):
         found["bias"] = WeightRef(node_of["bias"], spec)
     return found
-
-
-def is_value(value: Any) -> bool:
-    """Whether ``value`` is a finished value of the graph."""
-    return isinstance(value, Tensor)

@@ -37,7 +37,6 @@ _AVERAGE = (
     "kernel_size stride=None padding=0 ceil_mode=False count_include_pad=True divisor_override=None"
 )
 #: Layers whose attributes hold a tuple whatever the constructor was given.
-_TUPLES = ("Conv", "AvgPool1d")
 
 
 def _dims(kind: str) -> int:

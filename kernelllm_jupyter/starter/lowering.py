@@ -251,21 +251,6 @@ class Lowering(Windows):
         result = self.row("layer_norm", [value, eps], axis, node)
         return self._affine(result, weights, dims, node)
 
-    def running_norm(
-        self,
-        value: Any,
-        dims: int,
-        stats: tuple[Any, Any],
-        weights: tuple[Any, Any],
-        eps: Any,
-        node: ast.AST | None,
-    ) -> Any:
-        """Batch normalisation by the mean and variance that were learned."""
-        mean, variance = (self.per_channel(item, dims) for item in stats)
-        root = self.emit("rsqrt", [self.emit("add", [variance, eps], node)], node)
-        result = self.emit("mul", [self.emit("sub", [value, mean], node), root], node)
-        return self._affine(result, weights, dims, node)
-
     def _affine(self, value: Any, weights: tuple[Any, Any], dims: int, node: ast.AST | None) -> Any:
         for kind, weight in zip(("mul", "add"), weights, strict=True):
             if weight is not None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from kernelllm_jupyter.starter.builder import Builder, last_name
+from kernelllm_jupyter.starter.builder import Builder
 from kernelllm_jupyter.starter.domain import (
     Diagonal,
     Number,
@@ -25,6 +25,7 @@ from kernelllm_jupyter.starter.domain import (
 from kernelllm_jupyter.starter.elementwise import number
 from kernelllm_jupyter.starter.graph import LIMITS, Graph, Plan, Stage
 from kernelllm_jupyter.starter.lowering import Lowering
+from kernelllm_jupyter.starter.operands import name_of
 
 __all__ = ["Program", "text_of"]
 
@@ -148,7 +149,7 @@ class Program:
     def view(self, value: Any, text: str, shape: Any, hint: str = "view") -> TensorInput:
         """A tensor of the same elements: ``text`` with ``{x}`` for the tensor."""
         leaf = self.made(value)
-        name = self.fresh(f"{_base(leaf)}_{hint}")
+        name = self.fresh(f"{name_of(leaf)}_{hint}")
         spec = Spec(shape, leaf.spec.dtype)
         return TensorInput(name, spec, _Line(name, text.replace("{x}", leaf.text), (leaf,)))
 
@@ -245,7 +246,7 @@ def _prepared(made: _Made, program: Program) -> tuple[Graph, list[str]]:
     if len(plain) > 1 and (len(shapes) > 1 or None in shapes):
         given = ", ".join(leaves[place].text for place in plain)
         for place in plain:
-            names[place] = program.fresh(f"{_base(leaves[place])}_wide")
+            names[place] = program.fresh(f"{name_of(leaves[place])}_wide")
         wide = ", ".join(names[place] for place in plain)
         lines.append(
             f"{wide} = (tensor.contiguous() for tensor in torch.broadcast_tensors({given}))"
@@ -269,7 +270,9 @@ def _prepared(made: _Made, program: Program) -> tuple[Graph, list[str]]:
         text = weight.text
         if weight.load in ("full", "row"):
             leaf = leaves[len(graph.inputs) + place]
-            local = program.fresh(f"{_base(leaf)}_full" if weight.load == "full" else _base(leaf))
+            local = program.fresh(
+                f"{name_of(leaf)}_full" if weight.load == "full" else name_of(leaf)
+            )
             base = names[0] if not heads else "$out"
             made_ = f"{text}.expand({base}.shape)" if weight.load == "full" else text
             lines.append(f"{local} = {made_}.contiguous()")
@@ -294,13 +297,9 @@ def _contiguous(leaf: Any, lines: list[str], program: Program) -> str:
     if isinstance(leaf, TensorInput):
         lines.append(f"{leaf.text} = {leaf.text}.contiguous()")
         return str(leaf.text)
-    local = program.fresh(_base(leaf))
+    local = program.fresh(name_of(leaf))
     lines.append(f"{local} = {leaf.text}.contiguous()")
     return local
-
-
-def _base(leaf: Any) -> str:
-    return str(leaf.name if isinstance(leaf, TensorInput) else last_name(leaf.node))
 
 
 def _flat(values: Iterable[Any]) -> Iterable[Any]:
