@@ -136,6 +136,8 @@ def _without_ipython_lines(source: str) -> str:
 def _parse(text: str, source: str) -> ast.Module:
     try:
         tree = parse(text)
+        # Finds what the parser leaves to the compiler: two parameters of one name, say.
+        symtable.symtable(text, "<cell>", "exec")
     except SyntaxError as error:
         raise _syntax_problem(error, source) from None
     except ValueError as error:
@@ -329,6 +331,7 @@ def _input_functions(tree: ast.Module, inputs: str | None, init: str | None) -> 
 
 def _expression(text: str, option: str) -> ast.expr:
     try:
+        symtable.symtable(text.strip(), "<option>", "eval")
         return parse_expression(text.strip())
     except SyntaxError as error:
         raise UsageError(f"{option} is not a Python expression: {error.msg} in {text!r}.") from None

@@ -63,7 +63,15 @@ def test_a_syntax_error_is_shown_with_line_and_caret() -> None:
 
 
 @pytest.mark.parametrize(
-    "source", ["a\0b", "# coding: nonsense\nx = (", "これは\n  Python ではない"]
+    "source",
+    [
+        "a\0b",
+        "# coding: nonsense\nx = (",
+        "これは\n  Python ではない",
+        "def f(x, x):\n    return x",
+        "def f(x):\n    global x\n    return x",
+        "x: int = 1\nglobal x",
+    ],
 )
 def test_what_is_no_python_is_refused_as_a_problem(source: str) -> None:
     with pytest.raises(ProblemError):
