@@ -33,7 +33,7 @@ else:
     import tomli as tomllib
 
 ROOT = Path(__file__).resolve().parents[1]
-SCHEMA = ROOT / "kernelllm_jupyter" / "schemas" / "verdict.schema.json"
+SCHEMAS = ROOT / "kernelllm_jupyter" / "schemas"
 FRONT_END = ROOT / "labextension" / "schema" / "plugin.json"
 MARK = re.compile(r"^<!-- code: ([a-z-]+) -->$", re.MULTILINE)
 
@@ -185,15 +185,28 @@ def codes() -> str:
 
 
 def schema() -> str:
-    """The objects of the JSON schema, key by key."""
-    definitions = json.loads(SCHEMA.read_text(encoding="utf-8"))["$defs"]
+    """The objects of the JSON schema of verdicts, key by key."""
+    return _objects(_definitions("verdict"))
+
+
+def timing_schema() -> str:
+    """Those of timings; what verdicts have as well is described there, on the same page."""
+    return _objects(_definitions("timing"), leave_out=_definitions("verdict"))
+
+
+def _definitions(name: str) -> dict[str, Any]:
+    text = (SCHEMAS / f"{name}.schema.json").read_text(encoding="utf-8")
+    return dict(json.loads(text)["$defs"])
+
+
+def _objects(definitions: Mapping[str, Any], leave_out: Mapping[str, Any] | None = None) -> str:
     parts = []
 
     def kind(item: Mapping[str, Any]) -> str:
         return _json_type(item, definitions)
 
     for name, item in definitions.items():
-        if "properties" not in item:
+        if "properties" not in item or name in (leave_out or {}):
             continue
         required = item.get("required", ())
         rows = [
@@ -318,6 +331,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "front-end": front_end,
     "codes": codes,
     "schema": schema,
+    "timing-schema": timing_schema,
     "extras": extras,
     "profiles": profiles,
     "fields": fields,

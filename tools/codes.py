@@ -1,6 +1,6 @@
 """Write the reason codes of ``kernelllm_jupyter/verify/codes.py`` to where they are published.
 
-``python tools/codes.py`` brings the JSON schema and the table in ``docs/verification.md`` up to
+``python tools/codes.py`` brings the JSON schemas and the table in ``docs/verification.md`` up to
 date; with ``--check`` it changes nothing and fails where one of them is not.
 """
 
@@ -10,13 +10,24 @@ import json
 import re
 import sys
 from pathlib import Path
+from typing import get_args
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from kernelllm_jupyter.verify.codes import NOT_MADE, REASONS, SIGNAL, WARNINGS  # noqa: E402
+from kernelllm_jupyter.timings import Conclusion, ContenderName  # noqa: E402
+from kernelllm_jupyter.verify.codes import (  # noqa: E402
+    DISTURBED,
+    NOT_MADE,
+    REASONS,
+    SIGNAL,
+    WARNINGS,
+)
 
 SCHEMA = ROOT / "kernelllm_jupyter" / "schemas" / "verdict.schema.json"
+TIMING = ROOT / "kernelllm_jupyter" / "schemas" / "timing.schema.json"
+#: What timings and verdicts have in common: written in the verdict's schema, copied from there.
+COMMON = ("failure", "error", "compilation", "compiled_kernel")
 PAGE = ROOT / "docs" / "verification.md"
 TABLE = re.compile(r"(<!-- tools/codes\.py writes this -->\n).*?(<!-- to here -->\n)", re.DOTALL)
 
@@ -29,6 +40,18 @@ def schema(text: str) -> str:
     definitions["reason_code"]["anyOf"] = [{"enum": sorted(reasons)}, {"pattern": SIGNAL}]
     definitions["warning_code"]["enum"] = sorted(WARNINGS)
     definitions["not_made_code"]["enum"] = sorted(NOT_MADE)
+    return json.dumps(found, indent=2, ensure_ascii=False) + "\n"
+
+
+def timing_schema(text: str) -> str:
+    """The schema of timings with the enumerations of today."""
+    found = json.loads(text)
+    definitions = found["$defs"]
+    verdicts = json.loads(SCHEMA.read_text(encoding="utf-8"))["$defs"]
+    definitions.update({name: verdicts[name] for name in COMMON})
+    definitions["contender"]["properties"]["name"]["enum"] = list(get_args(ContenderName))
+    definitions["conclusion"]["enum"] = list(get_args(Conclusion))
+    definitions["disturbance_code"]["enum"] = sorted(DISTURBED)
     return json.dumps(found, indent=2, ensure_ascii=False) + "\n"
 
 
@@ -54,7 +77,7 @@ def page(text: str) -> str:
 
 def main() -> int:
     stale = []
-    for path, write in ((SCHEMA, schema), (PAGE, page)):
+    for path, write in ((SCHEMA, schema), (TIMING, timing_schema), (PAGE, page)):
         text = path.read_text(encoding="utf-8")
         if write(text) != text:
             stale.append(path)

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
+from timing_schema import SCHEMA, VALIDATOR
 from verify_candidates import ADD_RELU, ADD_RELU_RIGHT, HEAD, TRITON, model
 
 from kernelllm_jupyter.cli import main
@@ -113,6 +115,7 @@ def test_the_command_says_what_it_knows_and_that_nothing_was_measured(
     command = ["benchmark", str(reference), str(code), "--unverified", "--gpu", "mi300x"]
     assert main([*command, "--json"]) == 1
     found = json.loads(capsys.readouterr().out)
+    VALIDATOR.validate(found)
     assert found["verified"] is None
     assert found["candidate_ms"] is None
     assert found["bound"]["gpu"] == "MI300X"
@@ -193,7 +196,7 @@ def test_a_measurement_becomes_figures_with_their_limit() -> None:
         "by what a copy and a product reached on this GPU",
     ):
         assert words in text, words
-    json.dumps(timing.to_json(), allow_nan=False)
+    VALIDATOR.validate(json.loads(json.dumps(timing.to_json(), allow_nan=False)))
 
 
 @pytest.mark.parametrize("code", ["clock_disagrees", "outside_stream"])
@@ -244,6 +247,51 @@ def test_a_sweep_becomes_points_with_their_limit() -> None:
     assert "At 16: no memory left" in text
     assert "N: There was no time." in text
     assert "ROWS: There is no size of that name." in text
+
+
+# --- its schema ----------------------------------------------------------------------------------
+
+
+def test_the_schema_is_one_and_describes_every_key() -> None:
+    Draft202012Validator.check_schema(SCHEMA)
+    whole = answer()
+    point = {"inputs": ["float32[8]"], "value": 8, "timing": whole["timing"], "work": whole["work"]}
+    whole["sweeps"] = [{"axis": "N", "points": [point], "message": ""}]
+    found = timing_of(whole, {}, [Finding("throttled", "too hot")]).to_json()
+    for name, described in {
+        "timing": found,
+        "contender": found["contenders"][0],
+        "interval": found["speedup_interval"],
+        "work": found["work"],
+        "bound": found["bound"],
+        "achieved": found["achieved"]["eager"],
+        "kernel": found["kernels"][0],
+        "sweep": found["sweeps"][0],
+        "point": found["sweeps"][0]["points"][0],
+        "disturbance": found["contamination"][0],
+    }.items():
+        definition = SCHEMA["$defs"][name]
+        assert set(described) - set(definition["properties"]) == set(), name
+        assert set(definition["required"]) <= set(described), name
+    VALIDATOR.validate(json.loads(json.dumps(found)))
+
+
+@pytest.mark.parametrize(
+    "spoiled",
+    [
+        {"conclusion": "quick"},
+        {"eager_ms": 0},
+        {"candidate_ms": -1},
+        {"contamination": [{"code": "made_up", "message": "no"}]},
+        {"sweeps": None},
+        {"work": {"bytes": 3}},
+    ],
+)
+def test_the_schema_refuses_what_no_timing_prints(spoiled: dict[str, Any]) -> None:
+    sound = json.loads(json.dumps(timing_of(answer(), {}).to_json()))
+    assert VALIDATOR.is_valid(sound)
+    assert not VALIDATOR.is_valid({**sound, **spoiled})
+    assert not VALIDATOR.is_valid({name: sound[name] for name in sound if name != "partial"})
 
 
 # --- GPUs by their makers' figures ---------------------------------------------------------------

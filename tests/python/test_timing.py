@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 import torch
+from timing_schema import VALIDATOR
 from verify_candidates import ADD_RELU, ADD_RELU_RIGHT, HEAD, TRITON, model
 
 from kernelllm_jupyter.timing_report import timing_text
@@ -114,6 +115,7 @@ def test_a_whole_measurement_has_all_its_figures() -> None:
 
 def test_a_sweep_goes_over_each_size_in_turn() -> None:
     timing = timed(TWIN, sweep=True)
+    VALIDATOR.validate(json.loads(json.dumps(timing.to_json())))
     rows, columns = timing.sweeps
     assert (rows.axis, columns.axis) == ("the size that is 6", "the size that is 70")
     for sweep, others in ((rows, 70), (columns, 6)):
@@ -309,7 +311,9 @@ def test_a_benchmark_that_runs_out_of_time_keeps_what_it_measured() -> None:
     assert (timing.conclusion, timing.candidate_ms, timing.speedup) == ("not measured", None, None)
     assert timing.eager_ms
     assert timing.eager_interval_ms is None, "five calls have no interval"
-    assert timing.to_json()["partial"] is True
+    found = json.loads(json.dumps(timing.to_json()))
+    VALIDATOR.validate(found)
+    assert found["partial"] is True
 
 
 def test_each_step_of_a_measurement_is_kept_as_a_timing_of_its_own(
