@@ -26,6 +26,7 @@ from kernelllm_jupyter.settings import SETTINGS
 from kernelllm_jupyter.starter import StarterProfile
 from kernelllm_jupyter.values import Sampling
 from kernelllm_jupyter.verify.codes import NOT_MADE, REASONS, WARNINGS
+from kernelllm_jupyter.verify.timing.gpus import GPUS, Gpu
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -250,6 +251,29 @@ def _json_type(item: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
     return words
 
 
+# --- GPUs ----------------------------------------------------------------------------------------
+
+
+def gpus() -> str:
+    """The published rates of GPUs; those that no copy of the document confirmed have a mark."""
+
+    def rate(gpu: Gpu, dtype: str) -> str:
+        found = gpu.tflop_per_s.get(dtype)
+        return "" if found is None else f"{found:g}{' ?' if dtype in gpu.unconfirmed else ''}"
+
+    dtypes = ("float16", "bfloat16", "tf32", "float32")
+    rows = [
+        (
+            code(gpu.name),
+            f"{gpu.bandwidth_gb_per_s:,g}",
+            *(rate(gpu, dtype) for dtype in dtypes),
+            gpu.source,
+        )
+        for gpu in GPUS
+    ]
+    return table(("GPU", "GB/s", *(f"TFLOP/s in {dtype}" for dtype in dtypes), "source"), rows)
+
+
 # --- models --------------------------------------------------------------------------------------
 
 
@@ -332,6 +356,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "codes": codes,
     "schema": schema,
     "timing-schema": timing_schema,
+    "gpus": gpus,
     "extras": extras,
     "profiles": profiles,
     "fields": fields,

@@ -5,7 +5,7 @@ Pure. A published figure is a limit that no program reaches; nothing here is a m
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from kernelllm_jupyter.errors import UsageError
@@ -18,39 +18,112 @@ __all__ = ["GPUS", "Gpu", "bound_of", "gpu_for_target", "gpu_named", "published_
 class Gpu:
     """Memory bandwidth, and the rates of dense products (without sparsity) by dtype.
 
-    ``float32`` is without TF32; ``tf32`` where the GPU has it.
+    ``float32`` is without TF32; ``tf32`` where the GPU has it. ``source`` names the maker's
+    document. Rates in ``unconfirmed`` are half of another one, or were not found in any copy of it.
     """
 
     name: str
+    source: str
     bandwidth_gb_per_s: float
     tflop_per_s: Mapping[str, float] = field(default_factory=dict)
+    unconfirmed: frozenset[str] = frozenset()
 
 
-def _gpu(name: str, bandwidth: float, half: float, tf32: float | None, single: float) -> Gpu:
-    rates = {"float16": half, "bfloat16": half, "float32": single}
-    return Gpu(name, bandwidth, {**rates, **({"tf32": tf32} if tf32 else {})})
+def _gpu(
+    name: str,
+    source: str,
+    bandwidth: float,
+    *,
+    half: float,
+    single: float,
+    tf32: float,
+    unconfirmed: Iterable[str] = (),
+) -> Gpu:
+    rates = {"float16": half, "bfloat16": half, "float32": single, "tf32": tf32}
+    return Gpu(name, source, bandwidth, rates, frozenset(unconfirmed))
 
 
-#: From the makers' data sheets: NVIDIA's "V100", "T4", "A10", "A100 Tensor Core GPU" (SXM 80 GB),
-#: "L4", "L40S", "H100" (SXM), "H200" and "HGX B200"; "Ada" and "Blackwell" GPU architecture papers
-#: for the RTX cards, with float32 accumulation; AMD's "Instinct MI250X", "MI300X" and "MI325X".
-#: Where a sheet gives the rate with sparsity, half of it stands here.
+#: As published, and compared in November 2026 with copies and quotations of these documents, which
+#: were not at hand themselves. Where a sheet gives the rate with sparsity, half of it stands here;
+#: of cards for games the one with float32 accumulation; of the MI250X that of one of its two dies,
+#: since a program sees each as a device.
 GPUS: tuple[Gpu, ...] = (
-    Gpu("V100 SXM2", 900, {"float16": 125, "float32": 15.7}),
-    Gpu("T4", 320, {"float16": 65, "float32": 8.1}),
-    _gpu("A10", 600, 125, 62.5, 31.2),
-    _gpu("A100 80GB", 2039, 312, 156, 19.5),
-    _gpu("RTX 3090", 936, 71, 35.6, 35.6),
-    _gpu("L4", 300, 121, 60, 30.3),
-    _gpu("L40S", 864, 362, 183, 91.6),
-    _gpu("RTX 4090", 1008, 165.2, 82.6, 82.6),
-    _gpu("H100 SXM", 3350, 989.5, 494.5, 67),
-    _gpu("H200", 4800, 989.5, 494.5, 67),
-    _gpu("B200", 8000, 2250, 1125, 80),
-    _gpu("RTX 5090", 1792, 209.5, 104.8, 104.8),
-    Gpu("MI250X", 3277, {"float16": 383, "bfloat16": 383, "float32": 95.7}),
-    _gpu("MI300X", 5300, 1307.4, 653.7, 163.4),
-    _gpu("MI325X", 6000, 1307.4, 653.7, 163.4),
+    Gpu("V100 SXM2", "NVIDIA V100 data sheet", 900, {"float16": 125, "float32": 15.7}),
+    Gpu("T4", "NVIDIA T4 data sheet", 320, {"float16": 65, "float32": 8.1}),
+    _gpu(
+        "A10",
+        "NVIDIA A10 data sheet",
+        600,
+        half=125,
+        single=31.2,
+        tf32=62.5,
+        unconfirmed=["tf32"],
+    ),
+    _gpu("A100 80GB", "NVIDIA A100 data sheet (SXM)", 2039, half=312, single=19.5, tf32=156),
+    _gpu(
+        "RTX 3090",
+        "NVIDIA Ampere GA102 architecture paper",
+        936,
+        half=71,
+        single=35.6,
+        tf32=35.6,
+        unconfirmed=["tf32"],
+    ),
+    _gpu(
+        "L4",
+        "NVIDIA L4 data sheet",
+        300,
+        half=121,
+        single=30.3,
+        tf32=60,
+        unconfirmed=["float32"],
+    ),
+    _gpu("L40S", "NVIDIA L40S data sheet", 864, half=362.05, single=91.6, tf32=183),
+    _gpu("RTX 4090", "NVIDIA Ada architecture paper", 1008, half=165.2, single=82.6, tf32=82.6),
+    _gpu("H100 SXM", "NVIDIA H100 data sheet", 3350, half=989.5, single=67, tf32=494.5),
+    _gpu("H200", "NVIDIA H200 data sheet (SXM)", 4800, half=989.5, single=67, tf32=494.5),
+    _gpu(
+        "B200",
+        "NVIDIA Blackwell data sheet (HGX B200)",
+        8000,
+        half=2250,
+        single=80,
+        # The sheet rounds it down to 1.1 PFLOPS: a bound may not be above what can be reached.
+        tf32=1125,
+    ),
+    _gpu(
+        "RTX 5090",
+        "NVIDIA RTX Blackwell architecture paper",
+        1792,
+        half=209.5,
+        single=104.8,
+        tf32=104.8,
+        unconfirmed=["tf32"],
+    ),
+    Gpu(
+        "MI250X",
+        "AMD Instinct MI250X data sheet, half of it",
+        1638,
+        {"float16": 191.5, "bfloat16": 191.5, "float32": 47.9},
+    ),
+    _gpu(
+        "MI300X",
+        "AMD Instinct MI300X data sheet",
+        5300,
+        half=1307.4,
+        single=163.4,
+        tf32=653.7,
+        unconfirmed=["tf32"],
+    ),
+    _gpu(
+        "MI325X",
+        "AMD Instinct MI325X data sheet",
+        6000,
+        half=1307.4,
+        single=163.4,
+        tf32=653.7,
+        unconfirmed=["float32", "tf32"],
+    ),
 )
 #: What a target stands for where no GPU is named: the one of that architecture that is most used
 #: for such work.
