@@ -12,7 +12,7 @@ from typing import Any
 
 from kernelllm_jupyter.address import server_address
 from kernelllm_jupyter.engines import LoadProgress, get_engine
-from kernelllm_jupyter.errors import EngineError, UsageError
+from kernelllm_jupyter.errors import KernelLLMError, UsageError
 from kernelllm_jupyter.values import Translation
 
 __all__ = ["carry_out", "load_in_background"]
@@ -57,7 +57,7 @@ def load_in_background(model: str, quantization: str) -> None:
     def run() -> None:
         try:
             get_engine(model, quantization=quantization).load(_ignore)
-        except EngineError:
+        except KernelLLMError:
             return
 
     threading.Thread(target=run, name="kernelllm-preload", daemon=True).start()

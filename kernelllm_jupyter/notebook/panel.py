@@ -14,9 +14,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Protocol
 
-from kernelllm_jupyter.charts import vega
 from kernelllm_jupyter.markup import charts, progress_html, report_html
 from kernelllm_jupyter.report import Report, report_text, title
+from kernelllm_jupyter.vega import vega
 
 __all__ = ["PANEL_MIME", "PanelWidgets", "PrintedPanel", "View", "WidgetPanel"]
 

@@ -8,11 +8,12 @@ from dataclasses import replace
 
 import pytest
 
-from kernelllm_jupyter.charts import LIMIT, SERIES, chart_of_sweep, chart_of_times, vega
+from kernelllm_jupyter.charts import LIMIT, SERIES, chart_of_sweep, chart_of_times
 from kernelllm_jupyter.drawing import svg
 from kernelllm_jupyter.markup import charts, report_html
 from kernelllm_jupyter.report import Report
 from kernelllm_jupyter.timings import Bound, Contender, Interval, Sweep, SweepPoint, Timing
+from kernelllm_jupyter.vega import vega
 
 TIMING = Timing(
     "faster",

@@ -50,6 +50,7 @@ LAYERS = {
     "history": 3,
     "charts": 1,
     "drawing": 1,
+    "vega": 1,
     "markup": 3,
     "report": 3,
     "timing_report": 3,
