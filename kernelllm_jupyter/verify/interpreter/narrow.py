@@ -2,8 +2,9 @@
 
 numpy has none of these types, so the interpreter keeps their raw bits and computes on those as if
 they were integers, silently. Here every operation on such a handle widens it first and rounds the
-result, as the hardware does. Casts from floats to integers saturate, as ``cvt.rzi`` does; numpy
-leaves them undefined.
+result, as the hardware does. What a comparison gives is a truth value; the interpreter goes on
+calling it by the type of what was compared, so that a cast to that type would leave it as it is.
+Casts from floats to integers saturate, as ``cvt.rzi`` does; numpy leaves them undefined.
 """
 
 from __future__ import annotations
@@ -63,13 +64,12 @@ def _in_float32(original: Callable[..., Any], count: int) -> Callable[..., Any]:
             for value in arguments[:count]
             if value.data.dtype.kind == "u" and format_of(value) is not None
         ]
-        if not kinds:
-            return original(self, *arguments)
         rest = arguments[count:]
-        result = original(self, *map(wide_handle, arguments[:count]), *rest)
+        values = map(wide_handle, arguments[:count]) if kinds else arguments[:count]
+        result = original(self, *values, *rest)
         if rest and rest[0] in COMPARISONS:
             return tri.TensorHandle(result.data, tl.int1)
-        if result.data.dtype != numpy.float32:
+        if not kinds or result.data.dtype != numpy.float32:
             return result
         return narrow_handle(result.data, kinds[0])
 
