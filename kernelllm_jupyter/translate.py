@@ -170,13 +170,25 @@ def start_warm_up(check: CheckOptions) -> None:
 
 
 def load_events(engine: Engine) -> Iterator[Loading]:
-    """Make the model ready; raises ``EngineError`` where it never will be."""
+    """Make the model ready; raises ``EngineError`` where it never will be.
+
+    Closing the generator ends the waiting; nobody else waiting, a download ends with it.
+    """
+    left = threading.Event()
 
     def load(report: Callable[[LoadProgress], None]) -> None:
-        engine.load(report)
+        def tell(step: LoadProgress) -> None:
+            if left.is_set():
+                raise EngineError(f"Nobody waits for {engine.model} any more.")
+            report(step)
 
-    for step in in_thread(load):
-        yield Loading(step)
+        engine.load(tell)
+
+    try:
+        for step in in_thread(load):
+            yield Loading(step)
+    finally:
+        left.set()
 
 
 def in_thread(work: Callable[[Callable[[T], None]], R]) -> Generator[T, None, R]:

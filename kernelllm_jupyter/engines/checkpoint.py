@@ -8,6 +8,7 @@ ones can run code.
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -17,7 +18,7 @@ from pathlib import Path
 from kernelllm_jupyter.engines import LoadProgress, ProgressCallback
 from kernelllm_jupyter.errors import CheckpointError, EngineError, ModelNotFound
 
-__all__ = ["check_folder", "fetch", "is_folder_name", "on_this_machine"]
+__all__ = ["check_folder", "drop_partial_files", "fetch", "is_folder_name", "on_this_machine"]
 
 #: What a checkpoint needs; scripts are only ever read (prompt templates), never run.
 WANTED = ("*.safetensors", "*.json", "*.model", "*.txt", "*.jinja", "*.py")
@@ -26,6 +27,8 @@ UNWANTED = ("original/*", "onnx/*", "*/*.safetensors")
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json")
 PICKLES = ("*.bin", "*.pth", "*.pt", "*.ckpt")
 NETWORK_TIMEOUT_S = 10.0
+#: A file that is being fetched, by a name that is used for this once.
+NAMED_FOR_ONCE = re.compile(r".*\.[0-9a-f]{8}\.incomplete")
 
 
 def is_folder_name(model: str) -> bool:
@@ -292,6 +295,23 @@ def _watched(model: str, total: int | None, progress: ProgressCallback) -> Itera
     finally:
         finished.set()
         watcher.join()
+
+
+def drop_partial_files(model: str) -> None:
+    """Remove the files of a model that this process has begun to fetch and not ended.
+
+    Newer huggingface_hub gives them a name that nobody looks for again, and they are large; an
+    older one's have the name of the whole file, and are gone on with. Where the system does not
+    tell what a process has opened, they stay.
+    """
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    cache = Path(HF_HUB_CACHE) / f"models--{model.replace('/', '--')}"
+    for descriptor in Path("/proc/self/fd").glob("*"):
+        with suppress(OSError):
+            path = descriptor.readlink()
+            if NAMED_FOR_ONCE.fullmatch(path.name) and path.is_relative_to(cache.resolve()):
+                path.unlink()
 
 
 def _size(folder: Path) -> int:

@@ -57,6 +57,12 @@ class ModelHost:
     def loading(self) -> bool:
         return self._loaded is None and self._failure is None
 
+    @property
+    def downloading(self) -> bool:
+        """Whether what it does now is fetching files."""
+        with self._changed:
+            return self.loading and bool(self._steps) and self._steps[-1].stage == "download"
+
     def load(self) -> None:
         """Load the model; whoever waits for it is told how that goes."""
         try:

@@ -42,6 +42,8 @@ __all__ = ["main"]
 #: How often a connection without news says that the process lives.
 BEAT_S = 5.0
 LOOK_EVERY_S = 0.5
+#: A download that nobody waits for is given up after this time.
+ABANDONED_S = 3.0
 REQUEST_WITHIN_S = 10.0
 FLUSH_WITHIN_S = 30.0
 #: How long a park lasts where its client says nothing else.
@@ -114,7 +116,12 @@ class ModelServer:
             unused_s = time.monotonic() - self._used
             needed = bool(self._users)
         bound_log()
-        if needed or self._host.loading:
+        if needed:
+            return
+        if self._host.downloading and unused_s > ABANDONED_S:
+            # Whole files stay in the cache; whoever asks next fetches the others.
+            self.leave("nobody waits for its download any more")
+        if self._host.loading:
             return
         if self._host.failed:
             self.leave("the model could not be loaded")
@@ -308,6 +315,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         server.keep_watch()
     finally:
+        if host.downloading:
+            from kernelllm_jupyter.engines.checkpoint import drop_partial_files
+
+            drop_partial_files(given.path)
         server.say_goodbye()
         sys.stdout.flush()
         # Threads inside native code would hold up an orderly end, and nothing is left to save.

@@ -109,6 +109,7 @@ class _Run:
         self._cell: cells.GeneratedCell | None = None
         self._finished_cell = False
         self._text: list[str] = []
+        self._downloading = False
         self.translation: Translation | None = None
         #: Where later verdicts and timings are kept; None where nothing is.
         self.recording: Recording | None = None
@@ -160,6 +161,7 @@ class _Run:
             part = (
                 step.done_bytes / step.total_bytes if step.done_bytes and step.total_bytes else None
             )
+            self._downloading = step.stage == "download"
             self._show(message=step.message, part=part)
         elif isinstance(event, Finished):
             self.translation = event.translation
@@ -286,6 +288,11 @@ class _Run:
             self._text = [verified.code]
         elif self._report.code:
             message = "The check was stopped; the code stays in the cell below."
+        elif self._report.stage == "loading" and self._downloading:
+            message = (
+                f"The download of {self._report.model} was stopped; the files that had arrived "
+                "whole are kept."
+            )
         elif self._text:
             message = "Stopped; the text so far stays in the cell below."
         else:

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import tempfile
-import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 from engine_fixtures import make_checkpoint
+from model_hub import Hub, serving_hub
 
 from kernelllm_jupyter.engines import LoadProgress
 from kernelllm_jupyter.engines.local import LocalEngine, running, stop_all
 from kernelllm_jupyter.errors import CheckpointError, EngineError, ModelNotFound
 from kernelllm_jupyter.values import Sampling
 
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
 SHORT = Sampling(temperature=0.0, max_new_tokens=8)
 
 
@@ -193,92 +188,14 @@ def test_the_dtype_asked_for_is_the_dtype_loaded(folder: Path, runtime: Path) ->
 # --- fetching, from a hub on this machine that speaks the real one's protocol --------------------
 
 
-@dataclass
-class Hub:
-    """What it serves, and what it was asked for. ``refusal`` is a status with its error code."""
-
-    files: dict[str, bytes] = field(default_factory=dict)
-    refusal: tuple[int, str] | None = None
-    asked: list[str] = field(default_factory=list)
-    url: str = ""
-
-
 @pytest.fixture
 def hub(whole: Path, empty_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    served = Hub({path.name: path.read_bytes() for path in whole.iterdir() if path.is_file()})
-    served.files["kernelllm.py"] = b"PROMPT_TEMPLATE = 'Translate {}'\n"
-    served.files["original/consolidated.00.pth"] = b"the weights a second time"
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _answering_for(served))
-    served.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    monkeypatch.setenv("HF_ENDPOINT", served.url)
-    monkeypatch.setenv("HF_HUB_DISABLE_XET", "1")
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    yield served
-    server.shutdown()
-    server.server_close()
-    thread.join()
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha1(content).hexdigest()
-
-
-def _answering_for(hub: Hub) -> type[BaseHTTPRequestHandler]:
-    class Answer(BaseHTTPRequestHandler):
-        def do_HEAD(self) -> None:
-            self._answer(body=False)
-
-        def do_GET(self) -> None:
-            self._answer(body=True)
-
-        def _answer(self, body: bool) -> None:
-            path = self.path.split("?")[0]
-            hub.asked.append(path)
-            if hub.refusal is not None:
-                status, code = hub.refusal
-                self._send(status, {"X-Error-Code": code}, b"{}", body)
-            elif "/tree/" in path:
-                self._send(200, {"Content-Type": "application/json"}, self._tree(), body)
-            elif path.startswith("/api/models/"):
-                self._send(200, {"Content-Type": "application/json"}, self._info(), body)
-            else:
-                name = path.split(f"/resolve/{COMMIT}/")[-1]
-                content = hub.files.get(name)
-                if content is None:
-                    self._send(404, {"X-Error-Code": "EntryNotFound"}, b"", body)
-                    return
-                marks = {"ETag": f'"{_digest(content)}"', "X-Repo-Commit": COMMIT}
-                self._send(200, marks, content, body)
-
-        def _info(self) -> bytes:
-            siblings = [
-                {"rfilename": name, "size": len(content)} for name, content in hub.files.items()
-            ]
-            about: dict[str, Any] = {"id": "somebody/model", "sha": COMMIT, "siblings": siblings}
-            return json.dumps(about).encode()
-
-        def _tree(self) -> bytes:
-            entries = [
-                {"type": "file", "path": name, "size": len(content), "oid": _digest(content)}
-                for name, content in hub.files.items()
-            ]
-            return json.dumps(entries).encode()
-
-        def _send(self, status: int, headers: dict[str, str], content: bytes, body: bool) -> None:
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            if body:
-                self.wfile.write(content)
-
-        def log_message(self, *_: Any) -> None:
-            return None
-
-    return Answer
+    with serving_hub(whole) as served:
+        served.files["kernelllm.py"] = b"PROMPT_TEMPLATE = 'Translate {}'\n"
+        served.files["original/consolidated.00.pth"] = b"the weights a second time"
+        for name, value in served.environment.items():
+            monkeypatch.setenv(name, value)
+        yield served
 
 
 def test_a_model_is_fetched_once_and_then_needs_no_network(
