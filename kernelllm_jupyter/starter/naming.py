@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import keyword
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from kernelllm_jupyter.starter.graph import Graph, Operand, Plan, Stage, Weight
@@ -172,18 +172,7 @@ def _stage_names(stage: Stage, title: str, arguments: tuple[str, ...]) -> Names:
         passed.append(forward[f"$p{index}"])
     signature.append("out_ptr")
     passed.append(stage.out)
-    sizes: dict[str, tuple[str, str]] = {}
-    for index, weight in enumerate(graph.weights):
-        if weight.load not in ("vec", "chan"):
-            continue
-        size, inner = _fresh(f"{weight.name}_size", taken), ""
-        signature.append(size)
-        passed.append(f"{weight.text}.numel()")
-        if weight.load == "chan":
-            inner = _fresh(f"{weight.name}_inner", taken)
-            signature.append(inner)
-            passed.append(weight.inner)
-        sizes[f"$w{index}"] = (size, inner)
+    sizes = _sizes(graph, taken, signature, passed)
     texts = dict(graph.texts)
     base = graph.layout.removeprefix("long_")
     own, given = _OWN[base]
@@ -215,18 +204,42 @@ def _stage_names(stage: Stage, title: str, arguments: tuple[str, ...]) -> Names:
     is_long = graph.layout.startswith("long_")
     for index, name in enumerate(_values(graph, taken, is_long)):
         kernel[f"$v{index}"] = name
-    steps = []
+    steps = tuple(_step_names(graph, kernel, sizes, is_long))
+    return Names(kernel, forward, tuple(signature), title, steps)
+
+
+def _sizes(
+    graph: Graph, taken: set[str], signature: list[str], passed: list[str]
+) -> dict[str, tuple[str, str]]:
+    """The names of how long weights are that repeat along a row, and how far their elements are
+    apart there; both become arguments of the kernel."""
+    found: dict[str, tuple[str, str]] = {}
+    for index, weight in enumerate(graph.weights):
+        if weight.load not in ("vec", "chan"):
+            continue
+        size, inner = _fresh(f"{weight.name}_size", taken), ""
+        signature.append(size)
+        passed.append(f"{weight.text}.numel()")
+        if weight.load == "chan":
+            inner = _fresh(f"{weight.name}_inner", taken)
+            signature.append(inner)
+            passed.append(weight.inner)
+        found[f"$w{index}"] = (size, inner)
+    return found
+
+
+def _step_names(
+    graph: Graph, kernel: dict[str, str], sizes: dict[str, tuple[str, str]], is_long: bool
+) -> Iterator[dict[str, str]]:
+    """For each step what its own placeholders stand for."""
     for index, step in enumerate(graph.steps):
-        own_names = {
-            f"${letter}": kernel[o] for letter, o in zip("abc", step.operands, strict=False)
-        }
-        own_names["$d"] = kernel[f"$v{index}"]
+        names = {f"${letter}": kernel[o] for letter, o in zip("abc", step.operands, strict=False)}
+        names["$d"] = kernel[f"$v{index}"]
         for letter, name in (("t", "t"), ("u", "near"), ("q", "peak")):
-            own_names[f"${letter}"] = f"{name}_{index}" if is_long else name
+            names[f"${letter}"] = f"{name}_{index}" if is_long else name
         if step.operands and step.operands[0] in sizes:
-            own_names["$z"], own_names["$y"] = sizes[step.operands[0]]
-        steps.append(own_names)
-    return Names(kernel, forward, tuple(signature), title, tuple(steps))
+            names["$z"], names["$y"] = sizes[step.operands[0]]
+        yield names
 
 
 def kernel_name(graph: Graph, class_name: str) -> str:

@@ -65,16 +65,7 @@ class Windows(Products):
         shape, taps = leaf.spec.shape, kernel.spec.shape
         if shape is None or taps is None or len(shape) != dims + 2 or len(taps) != dims + 2:
             raise Refused("a convolution of tensors whose shapes are not known", node)
-        padding = settings.get("padding", 0)
-        padding = (
-            padding.value
-            if isinstance(padding, Number) and isinstance(padding.value, str)
-            else padding
-        )
-        if isinstance(padding, str):
-            if padding != "valid":
-                raise Refused(f"padding={padding!r}", node)
-            padding = 0
+        padding = _in_numbers(settings.get("padding", 0), node)
         step, step_text = self._three(settings.get("stride", 1), dims, 1, "a stride", node)
         pad, pad_text = self._three(padding, dims, 0, "a padding", node)
         gap, gap_text = self._three(settings.get("dilation", 1), dims, 1, "a dilation", node)
@@ -84,25 +75,12 @@ class Windows(Products):
             raise Refused("groups that are not known before the call", node)
         from kernelllm_jupyter.starter.program import text_of
 
-        sizes = [1] * (3 - dims) + list(shape[2:])
-        reach = [1] * (3 - dims) + list(taps[2:])
-        spatial: list[int | None] = []
         more, more_text = [0, 0, 0], "(0, 0, 0)"
         if turned:
             more, more_text = self._three(
                 settings.get("output_padding", 0), dims, 0, "an output_padding", node
             )
-        for place in range(3 - dims, 3):
-            size, tap = sizes[place], reach[place]
-            if size is None or tap is None:
-                spatial.append(None)
-            elif turned:
-                grown = (size - 1) * step[place] - 2 * pad[place] + gap[place] * (tap - 1)
-                spatial.append(grown + more[place] + 1)
-            else:
-                spatial.append(
-                    (size + 2 * pad[place] - gap[place] * (tap - 1) - 1) // step[place] + 1
-                )
+        spatial = _convolved(shape[2:], taps[2:], step, pad, gap, more if turned else None)
         outs = taps[1] * int(count) if turned and taps[1] is not None else taps[0]
         region = Builder()
         region.texts |= {
@@ -260,3 +238,39 @@ class Windows(Products):
             raise Refused("adaptive pooling to more than one element", node)
         reduced = "mean" if operation == "avg_pool" else "max"
         return self.reduce(reduced, value, tuple(range(-dims, 0)), True, node)
+
+
+def _in_numbers(padding: Any, node: ast.AST | None) -> Any:
+    """A convolution's padding without the word that stands for none."""
+    if isinstance(padding, Number) and isinstance(padding.value, str):
+        padding = padding.value
+    if not isinstance(padding, str):
+        return padding
+    if padding != "valid":
+        raise Refused(f"padding={padding!r}", node)
+    return 0
+
+
+def _convolved(
+    sizes: tuple[int | None, ...],
+    taps: tuple[int | None, ...],
+    step: list[int],
+    pad: list[int],
+    gap: list[int],
+    more: list[int] | None,
+) -> list[int | None]:
+    """The sizes of a convolution's result; with ``more``, its output padding, of a transposed one.
+
+    ``step``, ``pad``, ``gap`` and ``more`` are of three dimensions, of which the last ones count.
+    """
+    found: list[int | None] = []
+    for place in range(-len(sizes), 0):
+        size, tap = sizes[place], taps[place]
+        if size is None or tap is None:
+            found.append(None)
+        elif more is not None:
+            grown = (size - 1) * step[place] - 2 * pad[place] + gap[place] * (tap - 1)
+            found.append(grown + more[place] + 1)
+        else:
+            found.append((size + 2 * pad[place] - gap[place] * (tap - 1) - 1) // step[place] + 1)
+    return found
