@@ -29,6 +29,8 @@ NO_DROP_IN = {
     "missing_names": "it uses names that this torch or triton no longer has",
 }
 EVAL_ONLY = frozenset({"eval_mode", "eval_mode_only", "state_not_updated"})
+#: Verdicts that hold wherever the kernel runs; others may be for want of memory or time.
+WRONG = frozenset({"incorrect", "rejected"})
 #: What makes a module another one in training mode.
 MODES = re.compile(
     r"\.training\b|[bB]atch_?[nN]orm|[dD]ropout|RReLU|rrelu|InstanceNorm|instance_norm"
@@ -45,6 +47,7 @@ class Exported:
 
     ``weights_dtype`` and ``training`` are those of a live module that the problem was made of.
     ``values`` are the session's, ``had_values`` says that there were some, known or not.
+    ``elsewhere`` are the latest verdicts on the same code on other kinds of devices.
     """
 
     problem: Problem
@@ -57,6 +60,7 @@ class Exported:
     training: bool | None = None
     values: Live | None = None
     had_values: bool = False
+    elsewhere: tuple[Verdict, ...] = ()
 
     @classmethod
     def of(cls, made: Translation) -> Exported:
@@ -85,15 +89,20 @@ class Export:
 def choose(record: Record) -> Exported:
     """What of a record is exported: the latest code that was found correct, a person's edits
     included; without any the chosen candidate's."""
-    code, verdict = record.code, record.verdict
+    code, code_hash = record.code, record.kept.code_hash if record.kept else ""
     correct = [
-        kept for kept in record.verdicts if isinstance(kept.value, Verdict) and kept.value.correct
+        kept
+        for kept in record.verdicts
+        if isinstance(kept.value, Verdict)
+        and kept.value.correct
+        and not _refuted(record, kept.code_hash)
     ]
     edited = [kept for kept in correct if kept.place is None]
-    is_right = verdict is not None and verdict.correct
+    is_right = any(kept.code_hash == code_hash for kept in correct)
     if (edited and edited[-1] is correct[-1]) or (correct and not is_right):
-        code, found = correct[-1].code, correct[-1].value
-        verdict = found if isinstance(found, Verdict) else None
+        code, code_hash = correct[-1].code, correct[-1].code_hash
+    by_device = _by_device(record, code_hash)
+    verdict = _refuted(record, code_hash) or next(iter(by_device), None)
     if not code:
         raise UsageError(f"Record {record.id} holds no code.")
     return Exported(
@@ -106,7 +115,27 @@ def choose(record: Record) -> Exported:
         record.weights_dtype,
         record.training,
         had_values=bool(record.left_out),
+        elsewhere=tuple(found for found in by_device if found is not verdict),
     )
+
+
+def _by_device(record: Record, code_hash: str) -> list[Verdict]:
+    """What was found of a code last on each kind of device, the latest first."""
+    found: dict[str, Verdict] = {}
+    for kept in reversed(record.verdicts):
+        if kept.code_hash == code_hash and isinstance(kept.value, Verdict):
+            found.setdefault(_kind(kept.value), kept.value)
+    return list(found.values())
+
+
+def _refuted(record: Record, code_hash: str) -> Verdict | None:
+    """The verdict of a device on which a code is wrong, whatever others say of it."""
+    return next((v for v in _by_device(record, code_hash) if v.verdict in WRONG), None)
+
+
+def _kind(verdict: Verdict) -> str:
+    """The kind of device of a verdict, in PyTorch's word."""
+    return (verdict.device or "cpu").partition("-")[0]
 
 
 def export_to(
@@ -313,8 +342,19 @@ def _free_name(name: str, *sources: str) -> str:
 
 
 def _verified_on(what: Exported) -> dict[str, str]:
-    """The template's constants: where the kernel was verified."""
-    verdict = what.verdict
+    """The template's constants: where the kernel was verified.
+
+    On a further kind of device where that verdict sets the same limits: there is one set of them.
+    """
+    limits = _limits(what, what.verdict)
+    verified = [v for v in (what.verdict, *what.elsewhere) if v is not None and v.correct]
+    kinds = [_kind(v) for v in verified if v.sizes is not None and _limits(what, v) == limits]
+    devices = [kind for kind in dict.fromkeys(kinds) if not (kind == "cpu" and _is_raw(what))]
+    return {**limits, "VERIFIED_DEVICES": repr(tuple(devices))}
+
+
+def _limits(what: Exported, verdict: Verdict | None) -> dict[str, str]:
+    """The template's constants that a verdict sets, but for the device."""
     if verdict is None or not verdict.correct or verdict.sizes is None:
         return {
             "IS_VERIFIED": "False",
@@ -322,7 +362,6 @@ def _verified_on(what: Exported) -> dict[str, str]:
             "ONLY_THESE_SHAPES": "True",
             "ONLY_CONTIGUOUS": "True",
             "ONLY_IN_TRAINING_MODE": "None",
-            "VERIFIED_DEVICES": "()",
         }
     warnings = {finding.code for finding in verdict.warnings}
     not_made = {finding.code for finding in verdict.not_made}
@@ -337,14 +376,12 @@ def _verified_on(what: Exported) -> dict[str, str]:
         only = not (warnings & EVAL_ONLY) and ".eval()" not in what.problem.source
     elif warnings & EVAL_ONLY:
         only = False
-    is_cpu = (verdict.device or "cpu").startswith("cpu")
     return {
         "IS_VERIFIED": str("missing_names" not in warnings and "input_not_updated" not in warnings),
         "VERIFIED_INPUTS": repr(tuple(_specs(inputs))),
         "ONLY_THESE_SHAPES": str(tied),
         "ONLY_CONTIGUOUS": str("contiguous_only" in warnings),
         "ONLY_IN_TRAINING_MODE": repr(only),
-        "VERIFIED_DEVICES": repr((() if _is_raw(what) else ("cpu",)) if is_cpu else ("cuda",)),
     }
 
 
@@ -382,6 +419,8 @@ def _story(what: Exported) -> str:
         return f"{made}. NOT VERIFIED: the check found {verdict.verdict.replace('_', ' ')}."
     versions = ", ".join(f"{name} {number}" for name, number in verdict.versions.items())
     words = f"{made}. Found correct in {verdict.trials} trials on {verdict.device} ({versions})."
+    for other in what.elsewhere:
+        words += f" On {other.device}: {other.verdict.replace('_', ' ')}."
     noted = [finding.message for finding in verdict.warnings]
     return " ".join([words, *(f"Warning: {text}" for text in noted)])
 

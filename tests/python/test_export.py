@@ -220,6 +220,48 @@ def test_formats_that_the_plain_interpreter_gets_wrong_run_on_a_gpu_only(how: st
     assert "VERIFIED_DEVICES = ('cpu',)" in exported(WHAT, "own").module
 
 
+def test_a_kernel_is_verified_where_its_record_says_so(tmp_path: Path) -> None:
+    on_gpu = replace(CORRECT, device="cuda")
+    assert "VERIFIED_DEVICES = ('cuda',)" in exported(replace(WHAT, verdict=on_gpu), "own").module
+    both = exported(replace(WHAT, elsewhere=(on_gpu,)), "own").module
+    assert "VERIFIED_DEVICES = ('cpu', 'cuda')" in both
+    assert "On cuda: correct." in both
+    # The limits are those of one verdict: what another device allows less of is left out.
+    tied = replace(on_gpu, warnings=(Finding("single_shape", "tied"),))
+    assert "VERIFIED_DEVICES = ('cpu',)" in exported(replace(WHAT, elsewhere=(tied,)), "own").module
+    slow = replace(on_gpu, verdict="timeout")
+    made = exported(replace(WHAT, elsewhere=(slow,)), "own").module
+    assert "VERIFIED_DEVICES = ('cpu',)" in made
+    assert "On cuda: timeout." in made
+    in_bfloat16 = replace(WHAT, weights_dtype="bfloat16", elsewhere=(on_gpu,))
+    assert "VERIFIED_DEVICES = ('cuda',)" in exported(in_bfloat16, "own").module
+
+
+def test_what_is_wrong_on_one_device_is_verified_on_none(tmp_path: Path) -> None:
+    def chosen(*verdicts: Verdict) -> Exported:
+        records = Records(tmp_path)
+        recording = records.begin("translate", WHAT.problem, "m", origin="notebook")
+        assert recording is not None
+        recording.candidate(0, Candidate(CODE, "", "m", "stop"))
+        for verdict in verdicts:
+            recording.verdict(CODE, verdict, 0)
+        recording.end("done", chosen=0)
+        assert recording.is_kept()
+        return choose(records.find("last"))
+
+    on_gpu = replace(CORRECT, device="cuda")
+    assert chosen(CORRECT, on_gpu).verdict == on_gpu
+    assert chosen(CORRECT, on_gpu).elsewhere == (CORRECT,)
+    wrong = replace(on_gpu, verdict="incorrect")
+    for order in ((CORRECT, wrong), (wrong, CORRECT)):
+        what = chosen(*order)
+        assert what.verdict == wrong
+        with pytest.raises(UsageError, match="not correct"):
+            exported(what, "own")
+    # It was mended meanwhile (another driver, say): the latest of each device counts.
+    assert chosen(wrong, CORRECT, on_gpu).verdict == on_gpu
+
+
 @pytest.mark.parametrize("where", ["no interpreter", "no triton"])
 def test_without_triton_the_original_is_used(where: str, tmp_path: Path) -> None:
     export_to(tmp_path / "own.py", WHAT)
