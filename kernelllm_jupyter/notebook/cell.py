@@ -33,7 +33,6 @@ __all__ = [
     "asking_session",
     "front_end",
     "read_generated",
-    "replace_generated",
     "sent_settings",
 ]
 
@@ -296,14 +295,6 @@ def read_generated(
 
     opening = _opening("read", target.cell_id, _session() or target.session)
     create_comm(target_name=TARGET, data=opening).on_msg(answer)
-
-
-def replace_generated(target: FrontEnd, text: str) -> None:
-    """Put ``text`` into the cell generated for ``target``, unless a person has changed it."""
-    from comm import create_comm
-
-    opening = _opening("replace", target.cell_id, _session() or target.session)
-    create_comm(target_name=TARGET, data={**opening, "text": text}).close()
 
 
 class _Once:

@@ -4,14 +4,13 @@ import { findGenerated } from './generated';
 import {
   IReadReply,
   IReadRequest,
-  IReplaceRequest,
   IStreamRequest,
   NAME,
   Request,
   asRequest,
   asStreamMessage
 } from './protocol';
-import { StreamCell, rewrite, setHeading, viewCells } from './streamCell';
+import { StreamCell, setHeading, viewCells } from './streamCell';
 import { Transcript } from './transcript';
 
 /** What a comm needs of the notebook that asked for a translation. */
@@ -55,9 +54,6 @@ export function acceptComms(
         comm.send({ ...readGenerated(notebook.sharedModel, request) });
         comm.close();
         break;
-      case 'replace':
-        replaceGenerated(notebook.sharedModel, request);
-        break;
       case 'head':
         setHeading(notebook.sharedModel, request);
     }
@@ -74,16 +70,6 @@ function readGenerated(
     cell: found?.cell.id ?? null,
     edited: found?.edited ?? false
   };
-}
-
-function replaceGenerated(
-  notebook: ISharedNotebook,
-  request: IReplaceRequest
-): void {
-  const found = findGenerated(viewCells(notebook), request.source_cell);
-  if (found && !found.edited) {
-    rewrite(notebook, found.cell.id, request.text);
-  }
 }
 
 function receive(

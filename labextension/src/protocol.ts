@@ -46,12 +46,6 @@ export interface IReadRequest extends IOpening {
   op: 'read';
 }
 
-/** Another text for a finished cell, taken only where nobody changed the cell since. */
-export interface IReplaceRequest extends IOpening {
-  op: 'replace';
-  text: string;
-}
-
 /** What is known by now of a stream's code: its heading, and the verdict's reach. */
 export interface IHeadRequest extends IOpening {
   op: 'head';
@@ -63,8 +57,7 @@ export interface IHeadRequest extends IOpening {
   checked: string | null;
 }
 
-export type Request =
-  IStreamRequest | IReadRequest | IReplaceRequest | IHeadRequest;
+export type Request = IStreamRequest | IReadRequest | IHeadRequest;
 
 /** Some more text. Pieces are numbered from 0. */
 export interface IPiece {
@@ -147,10 +140,6 @@ export function asRequest(value: unknown): Request | null {
         typeof found.edited === 'string' &&
         (found.checked === null || typeof found.checked === 'string')
         ? (found as unknown as IHeadRequest)
-        : null;
-    case 'replace':
-      return typeof found.text === 'string'
-        ? (found as unknown as IReplaceRequest)
         : null;
     default:
       return null;

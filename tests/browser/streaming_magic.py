@@ -66,12 +66,6 @@ class Streaming(Magics):
             )
 
     @line_magic
-    def replace(self, line: str) -> None:
-        """``%replace TEXT``: put ``TEXT`` into the cell streamed last."""
-        assert self.front is not None
-        cells.replace_generated(self.front, line)
-
-    @line_magic
     def reader(self, line: str) -> None:
         """Show a button that reads the cell streamed last, and next to it what it read."""
         import ipywidgets

@@ -139,19 +139,6 @@ def test_replacing_works_after_a_reload_and_a_restart(server: Server, open_noteb
     assert page.sources()[2:] == ["third"]
 
 
-def test_the_kernel_may_replace_the_text_it_made_but_not_an_edited_one(
-    lab: Server, open_notebook: Open
-) -> None:
-    page = open_notebook(lab, [LOAD, "%%stream text=first\nx", "%replace second"])
-    page.run(0)
-    page.run(1)
-    page.run(3)
-    assert page.source(2) == "second"
-    page.type_into(2, "!")
-    page.run(3)
-    assert page.source(2) == "second!"
-
-
 # --- what a person does stays theirs -----------------------------------------------------------
 
 

@@ -304,12 +304,3 @@ def test_reading_from_nobody_gives_none_after_a_while_and_only_once(
     assert wait_for_answers(session) == [None]
     answer(session, ran, {"source": "too late"})
     assert session.value("answers") == [None]
-
-
-def test_replacing_is_one_message_that_names_cell_and_tab(session: JupyterSession) -> None:
-    ran = run(session, 'replace_generated(FrontEnd("source-cell", "s"), "y = 2")')
-    [opened] = ran.stream_opened
-    assert opened["op"] == "replace"
-    assert opened["text"] == "y = 2"
-    assert opened["source_cell"] == "source-cell"
-    assert closed(ran)

@@ -11,8 +11,7 @@ const opening = { v: VERSION, source_cell: 'a', session: 's' };
 describe('asRequest', () => {
   it.each([
     { ...opening, op: 'stream', stream: 'x' },
-    { ...opening, op: 'read' },
-    { ...opening, op: 'replace', text: '' }
+    { ...opening, op: 'read' }
   ])('takes %j', request => {
     expect(asRequest(request)).toEqual(request);
   });
@@ -23,7 +22,7 @@ describe('asRequest', () => {
     [],
     {},
     { ...opening, op: 'stream' },
-    { ...opening, op: 'replace' },
+    { ...opening, op: 'head', stream: 'x' },
     { ...opening, op: 'delete' },
     { ...opening, op: 'read', v: VERSION + 1 },
     { ...opening, op: 'read', session: 7 },
