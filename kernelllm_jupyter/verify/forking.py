@@ -16,6 +16,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from kernelllm_jupyter.verify import huge_pages
 from kernelllm_jupyter.verify.isolation.namespaces import Namespaces
 from kernelllm_jupyter.verify.isolation.reading import readable_paths
 from kernelllm_jupyter.verify.isolation.sandbox import (
@@ -48,6 +49,7 @@ def prepared(device: str, spaces: Namespaces, layers: list[str]) -> tuple[Start,
     layers.extend([*active, "memory limit"])
     gc.collect()
     gc.freeze()
+    huge_pages.collapse()
 
     def start(seat: Seat) -> Started:
         if seat.role == "referee":

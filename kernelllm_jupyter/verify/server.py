@@ -34,6 +34,8 @@ __all__ = ["main"]
 
 #: Pairs kept ready beyond the checks that run.
 STANDBY = 1
+#: A check that is older than this is none that is refused at once.
+BRIEF_S = 0.05
 #: Devices whose children are forked: the interpreter, and the compiler without a GPU.
 FORKED = ("cpu", "compile")
 #: How often the processes of a running check are counted.
@@ -96,11 +98,14 @@ class Server:
             sweep(set())
 
     def _needs_standby(self) -> bool:
-        """Whether to make a pair now: one to fork only between checks, whose time it would take.
+        """Whether to make a pair now: beside a check only where that one will take a while.
 
-        A spawned one takes seconds to import torch, so it starts beside the check before.
+        One that is refused at once is over sooner than a pair is made, which would slow it down.
+        A spawned pair takes seconds to import torch, so it starts at any time.
         """
-        return len(self.standby) < STANDBY and not (self.fork_server and self.games)
+        now = time.monotonic()
+        brief = any(now - game.started < BRIEF_S for game in self.games)
+        return len(self.standby) < STANDBY and not (self.fork_server and brief)
 
     def _seconds_to_next_deadline(self) -> float | None:
         if not self.games:

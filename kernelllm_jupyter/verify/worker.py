@@ -24,8 +24,10 @@ from typing import Any
 import kernelllm_jupyter
 from kernelllm_jupyter.carried import Carried
 from kernelllm_jupyter.errors import CheckCancelled, DeviceUnusable, WorkerError
+from kernelllm_jupyter.verify import huge_pages
 from kernelllm_jupyter.verify.isolation.sandbox import scrubbed_environment
 from kernelllm_jupyter.verify.protocol import BadMessage, Closed, receive, send
+from kernelllm_jupyter.verify.server import FORKED
 from kernelllm_jupyter.verify.steps import Step
 
 __all__ = ["Worker", "shutdown", "worker"]
@@ -63,7 +65,7 @@ class Worker:
         try:
             send(ours, request, blobs)
             # Spawned children import torch first; the check's own time begins after that.
-            starting_s = 0.0 if self.device in ("cpu", "compile") else START_LIMIT_S
+            starting_s = 0.0 if self.device in FORKED else START_LIMIT_S
             limit = time.monotonic() + float(request["timeout_s"]) + GRACE_S + starting_s
             while True:
                 answer = self._answer(ours, cancel, limit)
@@ -155,6 +157,9 @@ class Worker:
         ours, theirs = socket.socketpair()
         log = open(self.home / "server.log", "wb")  # noqa: SIM115 - closed below
         command = [sys.executable, "-m", "kernelllm_jupyter.verify.server"]
+        environment = scrubbed_environment(root, self.home)
+        if self.device in FORKED:
+            environment |= huge_pages.MALLOC
         try:
             self.server = subprocess.Popen(
                 [*command, str(theirs.fileno()), self.device],
@@ -162,7 +167,7 @@ class Worker:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=self.home,
-                env=scrubbed_environment(root, self.home),
+                env=environment,
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
             )
