@@ -267,13 +267,14 @@ def difference(row: Row, chosen: Row) -> str:
 
 def grid_html(rows: Sequence[Row]) -> str:
     """A table, and once one is chosen each other candidate's difference from it, folded."""
-    heading, *body = grid_rows(rows)
-    head = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in heading)
+    # The state comes second here: where there is little room the figures are what scrolls.
+    (name, *columns, state), *body = grid_rows(rows)
+    head = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in (name, state, *columns))
     lines = "".join(
-        f'<tr class="kllm-candidate-{row.kind}"><th scope="row">{html.escape(first)}</th>'
-        f"{''.join(f'<td>{html.escape(cell)}</td>' for cell in rest[:-1])}"
-        f"<td>{_marked(rest[-1])}</td></tr>"
-        for row, (first, *rest) in zip(rows, body, strict=True)
+        f'<tr class="kllm-candidate-{row.kind}"><th scope="row">{html.escape(name)}</th>'
+        f"<td>{_marked(state)}</td>"
+        f"{''.join(f'<td>{html.escape(cell)}</td>' for cell in cells)}</tr>"
+        for row, (name, *cells, state) in zip(rows, body, strict=True)
     )
     table = (
         '<div class="kllm-scroll"><table class="kllm-table kllm-candidates">'
@@ -304,8 +305,9 @@ def _coloured(shown: str) -> str:
     """A diff's lines by their kind; the signs stay, so that nothing hangs on a colour."""
     return "\n".join(
         f'<span class="kllm-{kind}">{html.escape(line)}</span>' if kind else html.escape(line)
-        for line in shown.splitlines()
-        for kind in [DIFFERENCE_KINDS.get(line[:1], "")]
+        for number, line in enumerate(shown.splitlines())
+        # The first two lines name the sides.
+        for kind in ["place" if number < 2 else DIFFERENCE_KINDS.get(line[:1], "")]
     )
 
 

@@ -168,7 +168,9 @@ def figures(verdict: Verdict) -> str:
     if verdict.launches is not None:
         parts.append(f"{verdict.launches} Triton launch{'' if verdict.launches == 1 else 'es'}")
     if verdict.elapsed_ms is not None:
-        parts.append(f"checked in {verdict.elapsed_ms / 1000:.1f} s")
+        seconds = verdict.elapsed_ms / 1000
+        took = f"{seconds:.1f} s" if seconds >= 0.05 else "less than 0.1 s"
+        parts.append(f"checked in {took}")
     line = "; ".join(parts)
     return line[:1].upper() + line[1:]
 

@@ -26,6 +26,11 @@ WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
 #: The labextension turns a click on a button of this class into an interrupt of the Jupyter
 #: kernel: while a cell runs, a widget's own click would wait for that cell to end.
 STOP_CLASS = "kllm-stop"
+#: What a panel's static form says until the run has ended.
+CUT_OFF = (
+    "The end of this run did not reach the notebook.\n"
+    "%kernelllm history shows what came of it; or run the cell again."
+)
 #: Seconds between two updates of one stage: the server drops floods of messages.
 UPDATE_INTERVAL_S = 0.2
 #: Seconds between two looks at the clock while something goes on.
@@ -92,7 +97,7 @@ class WidgetPanel:
 
         self._render(report)
         # The static form is read where no widget is alive any more: then nothing came after it.
-        unfinished = replace(report, stage="stopped", message="Did not finish")
+        unfinished = replace(report, stage="stopped", message=CUT_OFF)
         self._display = display(self._bundle(unfinished), raw=True, display_id=True)
 
     def show(self, report: Report) -> None:

@@ -28,8 +28,9 @@ export class CellLink extends Widget {
     this.note.className = 'kllm-stale-note';
     this.note.setAttribute('role', 'status');
     this.stale = trans.__(
-      'The code was edited: this verdict is about the code before. Check it again.'
+      'This verdict is not about the code that the cell holds now.'
     );
+    this.again = trans.__('Check it again.');
     this.acceptButton = this.button(
       'bookmark',
       trans.__('Accept'),
@@ -56,6 +57,7 @@ export class CellLink extends Widget {
       } else {
         this.node.append(this.note, this.buttons);
       }
+      this.tell();
     }
     this.setHidden(!!row || this.buttons.hidden);
   }
@@ -93,13 +95,21 @@ export class CellLink extends Widget {
     this.buttons.hidden = !found;
     this.setHidden(!found || this.buttons.parentElement !== this.node);
     this.parent?.toggleClass('kllm-mod-stale', isOld);
-    const words = isOld ? this.stale : '';
-    if (this.note.textContent !== words) {
-      this.note.textContent = words;
-    }
+    this.isOld = isOld;
+    this.tell();
     this.revertButton.disabled =
       !found || !mark || revertible(found.cell, mark) === null;
   };
+
+  private tell(): void {
+    // Without a live panel there is no button for it.
+    const isLive = this.buttons.parentElement !== this.node;
+    const stale = isLive ? `${this.stale} ${this.again}` : this.stale;
+    const words = this.isOld ? stale : '';
+    if (this.note.textContent !== words) {
+      this.note.textContent = words;
+    }
+  }
 
   private button(
     icon: string,
@@ -124,6 +134,8 @@ export class CellLink extends Widget {
   private readonly acceptButton: HTMLButtonElement;
   private readonly revertButton: HTMLButtonElement;
   private readonly stale: string;
+  private readonly again: string;
+  private isOld = false;
   /** The cell that the buttons act on. */
   private linked: string | null = null;
 }

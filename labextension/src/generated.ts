@@ -79,14 +79,24 @@ export function isStale(cell: ICellView, mark: ICellMark): boolean {
  * calls it edited. A heading that a person took away or rewrote stays as it is.
  */
 export function withTrueHeading(source: string, mark: ICellMark): string {
-  const { heading, edited, headed } = mark;
+  const { heading, edited, headed, plain } = mark;
   const first = firstLine(source);
-  if (!heading || !edited || (first !== heading && first !== edited)) {
+  if (!heading || !edited || !isHeading(first, mark)) {
     return source;
   }
-  const code = withoutHeading(source);
-  const isTrue = headed === undefined || fingerprint(code) === headed;
-  return `${isTrue ? heading : edited}${source.slice(first.length)}`;
+  const code = fingerprint(withoutHeading(source));
+  let deserved = edited;
+  if (headed === undefined || code === headed) {
+    deserved = heading;
+  } else if (plain && code === mark.fingerprint) {
+    deserved = plain;
+  }
+  return `${deserved}${source.slice(first.length)}`;
+}
+
+/** Whether a cell's first line is one of the headings that its mark knows. */
+export function isHeading(line: string, mark: ICellMark): boolean {
+  return line === mark.heading || line === mark.edited || line === mark.plain;
 }
 
 /** What {@link reverted} would make of a cell. */
@@ -98,9 +108,12 @@ export function headed(mark: ICellMark, request: IHeadRequest): ICellMark {
   const known = { ...unchecked(mark), heading, edited };
   if (checked === null) {
     delete known.headed;
-    return known;
+    return { ...known, plain: heading };
   }
   const name = fingerprint(checked);
+  if (name === mark.fingerprint) {
+    known.plain = heading;
+  }
   return { ...known, checked: name, headed: name };
 }
 
@@ -151,8 +164,8 @@ export function reverted(
 
 /** `code` with what a mark says of it. */
 export function generationOf(mark: ICellMark, code: string): IGeneration {
-  const { heading, edited, headed } = mark;
-  return { generated: code, ...defined({ heading, edited, headed }) };
+  const { heading, edited, headed, plain } = mark;
+  return { generated: code, ...defined({ heading, edited, headed, plain }) };
 }
 
 /** Without the fields that are not there, which metadata cannot hold. */

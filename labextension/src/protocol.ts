@@ -106,6 +106,8 @@ export interface IGeneration {
   edited?: string;
   /** Names the code that the heading's verdict speaks of. */
   headed?: string;
+  /** The heading that the code had as it was generated. */
+  plain?: string;
 }
 
 type Fields = Record<string, unknown>;

@@ -8,6 +8,7 @@ import {
   fingerprint,
   generationOf,
   headed,
+  isHeading,
   reverted,
   unchecked,
   underHeading,
@@ -54,9 +55,9 @@ export function setHeading(
     return;
   }
   const first = firstLine(cell.source);
-  const { heading, edited } = found.mark;
+  const hadHeading = isHeading(first, found.mark);
   setMark(cell, headed(found.mark, request));
-  if (first === heading || first === edited) {
+  if (hadHeading) {
     inLastStep(cell, () => setFirstLine(cell, request.heading));
   }
   makeHeadingTrue(cell);

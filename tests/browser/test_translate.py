@@ -102,7 +102,7 @@ def test_a_verdict_on_edited_code_is_called_old_until_it_is_checked_again(
     translated.cell(2).locator(".cm-content").click()
     page.keyboard.press("Control+End")
     page.keyboard.type("# mine")
-    old.get_by_text("this verdict is about the code before").wait_for()
+    old.get_by_text("This verdict is not about the code").wait_for()
     translated.wait("return cells[2].source.includes('edited, not checked')")
     # One step takes back the edit and what the heading says of it.
     page.keyboard.press("Control+z")
@@ -147,7 +147,7 @@ def test_edits_are_taken_back_and_code_is_accepted(translated: NotebookPage) -> 
     translated.select(2)
     translated.command("kernelllm:revert")
     translated.wait("return cells[2].source === arg", before)
-    link.get_by_text("this verdict is about the code before").wait_for()
+    link.get_by_text("This verdict is not about the code").wait_for()
     link.get_by_role("button", name="Accept").click()
     revert.wait_for(state="hidden")
     assert translated.mark(2) is None

@@ -74,6 +74,21 @@ describe('the heading', () => {
     expect(isEdited(viewOf(notebook), markOf(notebook))).toBe(false);
   });
 
+  it('is the first one again once edits that were checked are taken back', () => {
+    const notebook = streamed();
+    setHeading(notebook, head('s1', CODE));
+    const cell = generated(notebook);
+    cell.setSource(`${CORRECT}\nimport triton\nx = 2\n`);
+    makeHeadingTrue(cell);
+    expect(cell.source.split('\n', 1)[0]).toBe(EDITED);
+    const wrong = '# KernelLLM · m · 2026-01-02 · edited, incorrect · record a';
+    const request = head('s1', 'import triton\nx = 2\n');
+    setHeading(notebook, { ...request, heading: wrong });
+    expect(cell.source.split('\n', 1)[0]).toBe(wrong);
+    revert(notebook, cell.id);
+    expect(cell.source).toBe(`${CORRECT}\n${CODE}`);
+  });
+
   it('says what the check found, in the undo step of the code', () => {
     const notebook = streamed();
     setHeading(notebook, head('s1', CODE));
