@@ -26,6 +26,7 @@ from kernelllm_jupyter.verify.surroundings import surroundings
 from kernelllm_jupyter.verify.tensors import Blob
 from kernelllm_jupyter.verify.trials import sow
 from kernelllm_jupyter.verify.watching.audit import Overflow
+from kernelllm_jupyter.verify.watching.settings import set_to_tf32
 from kernelllm_jupyter.verify.watching.workload import Workload
 
 __all__ = ["Expectation", "Reference", "ReferenceFailure"]
@@ -232,8 +233,8 @@ class Reference:
     @property
     def in_tf32(self) -> frozenset[str]:
         """Operators for which TF32 is allowed, by the user or by PyTorch's own settings."""
-        products = self.allow_tf32 or torch.backends.cuda.matmul.allow_tf32
-        convolutions = self.allow_tf32 or torch.backends.cudnn.allow_tf32
+        products = self.allow_tf32 or set_to_tf32("products")
+        convolutions = self.allow_tf32 or set_to_tf32("convolutions")
         return (PRODUCTS if products else frozenset()) | (
             CONVOLUTIONS if convolutions else frozenset()
         )

@@ -14,6 +14,7 @@ import textwrap
 import threading
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -38,6 +39,7 @@ from kernelllm_jupyter.verify.timing.gpus import (
 from kernelllm_jupyter.verify.timing.neighbours import (
     Look,
     Watch,
+    _look,
     contamination,
     descendants,
     visible_device,
@@ -379,6 +381,27 @@ def test_a_watch_looks_before_during_and_after() -> None:
     with watch:
         assert looked.wait(10.0)
     assert "other_process" in [finding.code for finding in watch.found()]
+
+
+def test_a_gpu_that_slows_down_is_seen_by_either_name_that_nvml_has_for_it() -> None:
+    class Error(Exception):
+        pass
+
+    def fails(*_: Any) -> Any:
+        raise Error
+
+    reasons = 0x4 | 0x40
+    for name in ("EventReasons", "ThrottleReasons"):
+        nvml = SimpleNamespace(
+            NVMLError=Error,
+            nvmlDeviceGetUtilizationRates=lambda _: SimpleNamespace(gpu=7),
+            nvmlDeviceGetComputeRunningProcesses=lambda _: [SimpleNamespace(pid=5)],
+            nvmlDeviceGetProcessUtilization=fails,
+            **{f"nvmlDeviceGetCurrentClocks{name}": lambda _: reasons},
+        )
+        look = _look(nvml, None)
+        assert (look.busy, look.processes, look.at_work) == (7, {5}, {})
+        assert look.slowed == "too hot"
 
 
 def test_the_first_visible_gpu_is_looked_at() -> None:

@@ -200,6 +200,37 @@ def test_a_float32_product_of_three_in_tf32_is_as_good_as_float32() -> None:
     assert check(case.problem(), case.source().replace('"ieee"', '"tf32x3"'), device="cpu").correct
 
 
+def test_a_reference_may_allow_tf32_by_either_spelling() -> None:
+    """From torch 2.9 on there is a newer one, beside which the older cannot be read."""
+    newer = """
+try:
+    torch.backends.cuda.matmul.fp32_precision = "tf32"
+except AttributeError:
+    torch.backends.cuda.matmul.allow_tf32 = True
+"""
+    for setting in (newer, "\ntorch.backends.cuda.matmul.allow_tf32 = True\n"):
+        source = HEAD + setting + model("x @ x", "torch.randn(16, 16)")
+        verdict = check(Problem(source, "Model"), TRITON + SQUARED, device="cpu")
+        assert verdict.correct, verdict.reasons
+
+
+SQUARED = """
+@triton.jit
+def square(x_ptr, out_ptr, N: tl.constexpr):
+    at = tl.arange(0, N)
+    at = at[:, None] * N + at[None, :]
+    x = tl.load(x_ptr + at)
+    tl.store(out_ptr + at, tl.dot(x, x))
+
+
+class ModelNew(nn.Module):
+    def forward(self, x):
+        out = torch.empty_like(x)
+        square[(1,)](x, out, N=16)
+        return out
+"""
+
+
 def test_a_float32_product_in_tf32_that_does_not_show_is_a_warning() -> None:
     case = next(case for case in RIGHT if case.name == "matmul")
     # Nothing but signs is multiplied, and no bit of those is lost in TF32.

@@ -29,7 +29,7 @@ from kernelllm_jupyter.verify.case import Case
 from kernelllm_jupyter.verify.check import chosen_worker, make_request
 from kernelllm_jupyter.verify.given import Given
 from kernelllm_jupyter.verify.opponent import Opponent
-from kernelllm_jupyter.verify.sizing.scaling import Scaling, Size
+from kernelllm_jupyter.verify.sizing.scaling import Scaled, Scaling, Size
 from kernelllm_jupyter.verify.sizing.sizes import Site
 from kernelllm_jupyter.verify.timing import bench, clocks, session
 from kernelllm_jupyter.verify.timing.baselines import Baseline
@@ -316,6 +316,20 @@ def test_a_benchmark_that_runs_out_of_time_keeps_what_it_measured() -> None:
     assert found["partial"] is True
 
 
+def test_without_memory_for_the_comparison_the_times_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[dict[str, Any]] = []
+
+    def full(*_: Any, **__: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(bench, "compare_outputs", full)
+    timing = measured_in_threads(PRODUCT_TWIN, tmp_path, kept.append)
+    assert "not enough memory" in timing.message
+    assert kept[-1]["timing"]["contenders"][0]["name"] == "eager"
+
+
 def test_each_step_of_a_measurement_is_kept_as_a_timing_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -522,3 +536,13 @@ def test_a_sweep_ends_with_the_time_and_keeps_what_failed(tmp_path: Path) -> Non
     )
     assert len(found) == 3
     assert "time" in why
+
+    def full(scaled: Scaled) -> dict[str, Any]:
+        if scaled.values[axis] > 6:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return {"work": None}
+
+    *_, (found, why) = points(scaling, axis, 1 << 30, full, lambda: 100.0)
+    assert not why
+    assert [bool(point.get("message")) for point in found] == [p["value"] > 6 for p in found]
+    assert "not enough memory" in found[-1]["message"]

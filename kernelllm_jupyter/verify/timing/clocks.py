@@ -106,6 +106,8 @@ class CudaClock:
         return max(0, int(self._memory[1]()) - self._held)
 
     def free_bytes(self) -> int:
+        # What PyTorch keeps of tensors that are gone is free as well.
+        torch.cuda.empty_cache()
         return int(self._memory[3]()[0])
 
 

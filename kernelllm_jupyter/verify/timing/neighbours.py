@@ -186,7 +186,12 @@ def _look(nvml: Any, handle: Any) -> Look:
         for pid, sample in newest.items()
         if latest - sample.timeStamp < EVERY_S * 4e6
     }
-    reasons = asked("nvmlDeviceGetCurrentClocksThrottleReasons") or 0
+    # Renamed; the old name goes with CUDA 14.
+    reasons = (
+        asked("nvmlDeviceGetCurrentClocksEventReasons")
+        or asked("nvmlDeviceGetCurrentClocksThrottleReasons")
+        or 0
+    )
     return Look(
         busy=int(use.gpu) if use is not None else None,
         processes=frozenset(int(process.pid) for process in processes),
@@ -195,5 +200,5 @@ def _look(nvml: Any, handle: Any) -> Look:
     )
 
 
-#: NVML's ``nvmlClocksThrottleReason…`` bits that make figures vary.
+#: NVML's ``nvmlClocksEventReason…`` bits that make figures vary.
 SLOWING = {0x8: "hardware slowdown", 0x20: "too hot", 0x40: "too hot", 0x80: "power brake"}

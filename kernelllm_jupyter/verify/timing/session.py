@@ -29,6 +29,7 @@ from kernelllm_jupyter.verify.timing.limits import copy_gb_per_s, matrix_tflop_p
 from kernelllm_jupyter.verify.timing.rounds import Standing
 from kernelllm_jupyter.verify.timing.sweep import ENDED, axes_of, labels, points
 from kernelllm_jupyter.verify.timing.work import counted, counted_without_memory
+from kernelllm_jupyter.verify.watching.settings import set_to_tf32
 
 __all__ = ["known_work", "measure"]
 
@@ -67,6 +68,9 @@ def measure(case: Case, keep: Callable[[dict[str, Any]], None]) -> dict[str, Any
         return {"problem": {"message": str(failure), "line": failure.line}}
     except Refusal as refusal:
         return {"verdict": refusal.kind, "reasons": [refusal.to_json()]}
+    except (torch.OutOfMemoryError, MemoryError):
+        text = "There is not enough memory to measure it beside PyTorch and to compare results."
+        return {"verdict": "out_of_memory", "reasons": [{"code": "memory", "message": text}]}
 
 
 class Session:
@@ -240,7 +244,7 @@ def _unswept(name: str, known: Iterable[str]) -> dict[str, Any]:
 
 def rate_name(dtype: str) -> str:
     """Under which name the rate of products is kept: float32 with TF32 is another one."""
-    if dtype == "float32" and torch.backends.cuda.matmul.allow_tf32:
+    if dtype == "float32" and set_to_tf32("products"):
         return "tf32"
     return dtype
 

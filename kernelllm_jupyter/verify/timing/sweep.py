@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import torch
+
 from kernelllm_jupyter.verify.findings import Refusal
 from kernelllm_jupyter.verify.reference import ReferenceFailure
 from kernelllm_jupyter.verify.sizing.scaling import Scaled, Scaling, Size
@@ -116,5 +118,7 @@ def points(
                 return
         except ReferenceFailure as failure:
             point["message"] = str(failure)
+        except (torch.OutOfMemoryError, MemoryError):
+            point["message"] = "There is not enough memory to measure it at this size."
         found[value] = point
         yield ascending(), ""

@@ -1,16 +1,13 @@
-"""PyTorch's process-wide settings, which a forward pass must leave as they were.
-
-Runs in the candidate's process.
-"""
+"""PyTorch's process-wide settings, which a forward pass must leave as they were."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
-__all__ = ["changed", "settings"]
+__all__ = ["changed", "set_to_tf32", "settings"]
 
 READERS: dict[str, Callable[[], Any]] = {
     "the default dtype": torch.get_default_dtype,
@@ -40,3 +37,21 @@ def _read(reader: Callable[[], Any]) -> Any:
 def changed(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """Which differ."""
     return [what for what, value in before.items() if now[what] != value]
+
+
+def set_to_tf32(what: Literal["products", "convolutions"]) -> bool:
+    """Whether PyTorch's settings let float32 be multiplied in TF32.
+
+    From 2.9 on there are two spellings of them, and where code used the newer one the older cannot
+    be read.
+    """
+    backends = torch.backends
+    old, new = (
+        (backends.cuda.matmul, backends.cuda.matmul)
+        if what == "products"
+        else (backends.cudnn, getattr(backends.cudnn, "conv", None))
+    )
+    try:
+        return bool(old.allow_tf32)
+    except RuntimeError:
+        return getattr(new, "fp32_precision", "") == "tf32"
