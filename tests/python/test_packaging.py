@@ -17,6 +17,8 @@ PACKAGE = ROOT / "kernelllm_jupyter"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 #: Distributions by what is imported of them, where the names differ.
 DISTRIBUTIONS = {"IPython": "ipython"}
+#: `tomllib` is newer than the oldest Python that is supported, and taken where it is.
+STANDARD = {*sys.stdlib_module_names, "tomllib"}
 #: Imported where they are, and done without where they are not.
 OPTIONAL = {"gguf", "json5", "jupyter_core", "keyring", "pynvml"}
 
@@ -33,7 +35,7 @@ def test_no_file_comes_into_the_wheel_twice() -> None:
 def test_all_that_is_imported_is_asked_for() -> None:
     asked = {re.split(r"[^\w-]", each)[0].replace("-", "_") for each in dependencies()}
     for path in PACKAGE.rglob("*.py"):
-        for name in imported(path) - set(sys.stdlib_module_names) - OPTIONAL:
+        for name in imported(path) - STANDARD - OPTIONAL:
             assert DISTRIBUTIONS.get(name, name) in asked | {"kernelllm_jupyter"}, f"{path}: {name}"
 
 
