@@ -4,12 +4,12 @@ standard output, everything said along the way to standard error."""
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any
 
+from kernelllm_jupyter import __version__
 from kernelllm_jupyter.address import destination
 from kernelllm_jupyter.commands import benchmark, check, evaluate, history, serve
 from kernelllm_jupyter.commands.terminal import (
@@ -17,9 +17,11 @@ from kernelllm_jupyter.commands.terminal import (
     INTERRUPTED,
     OK,
     fail,
+    give_up_output,
     print_json,
-    read,
+    read_problem,
     say,
+    settle_streams,
 )
 from kernelllm_jupyter.errors import KernelLLMError
 from kernelllm_jupyter.grid import Grid, grid_rows, told
@@ -30,7 +32,6 @@ from kernelllm_jupyter.options import (
     add_options,
     request_from,
 )
-from kernelllm_jupyter.problem import parse_problem
 from kernelllm_jupyter.recording import Recorded
 from kernelllm_jupyter.records import Records
 from kernelllm_jupyter.report import rate, table, verdict_text
@@ -53,20 +54,33 @@ __all__ = ["command_line", "main"]
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status."""
+    settle_streams()
     arguments = command_line().parse_args(argv)
     try:
-        status: int = arguments.run(arguments)
+        status = _run(arguments)
         sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        # The reader left (`kernelllm … | head`).
+        give_up_output()
+        return FAILED
+    except OSError as error:
+        # A full disk behind standard output: files have had a message of their own.
+        give_up_output()
+        with suppress(OSError):
+            say(f"kernelllm: {error.strerror or error}.")
+        return FAILED
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    try:
+        status: int = arguments.run(arguments)
         return status
     except KernelLLMError as error:
         return fail(error, as_json=getattr(arguments, "json", False))
     except KeyboardInterrupt:
         say("Stopped.")
         return INTERRUPTED
-    except BrokenPipeError:
-        # The reader left (`kernelllm … | head`); keep the interpreter's own flush from failing too.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
 
 
 def command_line() -> argparse.ArgumentParser:
@@ -74,6 +88,7 @@ def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="kernelllm", description="PyTorch module in, proven Triton kernel out."
     )
+    parser.add_argument("--version", action="version", version=f"kernelllm {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     command = _command(commands, "translate", _translate, "translate a file's PyTorch module")
@@ -129,8 +144,8 @@ def _translate(arguments: argparse.Namespace) -> int:
     from kernelllm_jupyter.prompts import profile_for
 
     request = request_from(arguments)
-    problem = parse_problem(
-        read(arguments.file),
+    problem = read_problem(
+        arguments.file,
         class_name=request.class_name,
         inputs=request.inputs,
         init=request.init,

@@ -35,14 +35,14 @@ from kernelllm_jupyter.errors import (
     WorkerError,
 )
 from kernelllm_jupyter.ledger import Ledger
-from kernelllm_jupyter.problem import parse_problem
+from kernelllm_jupyter.problem import problem_of_file
 from kernelllm_jupyter.prompts import Profile
 from kernelllm_jupyter.scores import Outcome, Sample, samples_of
 from kernelllm_jupyter.search import search
 from kernelllm_jupyter.translate import Finished, load_events
 from kernelllm_jupyter.values import CheckOptions, Effort, Problem, Sampling, Translation
 from kernelllm_jupyter.verify.gpu import gpu_present
-from kernelllm_jupyter.verify.suite import default_jobs, read_source
+from kernelllm_jupyter.verify.suite import default_jobs, read_source, refuse_unreadable
 
 __all__ = ["Plan", "ProblemFile", "evaluate", "find_problems"]
 
@@ -95,7 +95,7 @@ def _files(place: Path) -> Iterator[Path]:
     if not place.is_dir():
         yield place
         return
-    for folder, folders, files in os.walk(place):
+    for folder, folders, files in os.walk(place, onerror=refuse_unreadable):
         folders[:] = [name for name in folders if not name.startswith((".", "_"))]
         for name in files:
             if name.endswith(".py") and not name.startswith((".", "_")):
@@ -217,7 +217,7 @@ class _Crew:
     def _one(self, file: ProblemFile, source: str) -> _Done:
         started = time.monotonic()
         try:
-            made = self._translate(file, parse_problem(source))
+            made = self._translate(file, problem_of_file(source, file.name))
         except (UnsupportedModule, PromptTooLong) as error:
             return _done(Outcome(file.name, refused=str(error)), started, source)
         except ProblemError as error:

@@ -12,6 +12,7 @@ import builtins
 import re
 import symtable
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -20,7 +21,7 @@ from kernelllm_jupyter.source_lines import own_lines
 from kernelllm_jupyter.syntax import parse, parse_expression
 from kernelllm_jupyter.values import Live, Problem
 
-__all__ = ["free_names", "needs_live_values", "parse_problem"]
+__all__ = ["free_names", "needs_live_values", "parse_problem", "problem_of_file"]
 
 #: What a cell may use without importing it, because an earlier cell of nearly every PyTorch
 #: notebook does: written before the cell's own text where its name is used and not defined.
@@ -44,6 +45,16 @@ ADD_INPUTS = (
 )
 
 Definition = ast.ClassDef | ast.FunctionDef
+
+
+def problem_of_file(source: str, name: str, **options: Any) -> Problem:
+    """:func:`parse_problem` of the text of a file, which messages call by its name."""
+    try:
+        return replace(parse_problem(source, **options), called=name)
+    except ProblemError as error:
+        words = str(error).replace(" below the %%kernelllm line", " into it")
+        words = re.sub("[Tt]he cell", lambda _: name, words)
+        raise ProblemError(words, error.line, error.column) from None
 
 
 def parse_problem(

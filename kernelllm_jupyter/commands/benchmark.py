@@ -9,10 +9,9 @@ from __future__ import annotations
 import argparse
 from dataclasses import asdict
 
-from kernelllm_jupyter.commands.terminal import FAILED, OK, print_json, read, say
+from kernelllm_jupyter.commands.terminal import FAILED, OK, print_json, read, read_problem, say
 from kernelllm_jupyter.errors import UsageError
 from kernelllm_jupyter.options import SWEEP_OVER_HELP, sizes_named
-from kernelllm_jupyter.problem import parse_problem
 from kernelllm_jupyter.recording import keep_result
 from kernelllm_jupyter.records import Records
 from kernelllm_jupyter.timing_report import timing_text
@@ -62,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     if not arguments.timeout > 0:
         raise UsageError("--timeout takes a number of seconds greater than 0.")
-    problem = parse_problem(read(arguments.reference), class_name=arguments.name)
+    problem = read_problem(arguments.reference, class_name=arguments.name)
     code = read(arguments.candidate)
     options = BenchmarkOptions(
         timeout_s=arguments.timeout,

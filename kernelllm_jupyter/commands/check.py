@@ -19,11 +19,11 @@ from kernelllm_jupyter.commands.terminal import (
     OK,
     print_json,
     read,
+    read_problem,
     say,
 )
 from kernelllm_jupyter.errors import CheckCancelled, UsageError
 from kernelllm_jupyter.options import request_from
-from kernelllm_jupyter.problem import parse_problem
 from kernelllm_jupyter.recording import keep_result
 from kernelllm_jupyter.records import Records
 from kernelllm_jupyter.report import table, verdict_text
@@ -95,7 +95,7 @@ def _options(arguments: argparse.Namespace) -> CheckOptions:
 
 
 def _two_files(arguments: argparse.Namespace, options: CheckOptions) -> int:
-    problem = parse_problem(read(arguments.reference), class_name=arguments.name)
+    problem = read_problem(arguments.reference, class_name=arguments.name)
     code = read(arguments.candidate)
     for event in check_events(problem, code, options):
         if isinstance(event, Checking):

@@ -18,6 +18,7 @@ from typing import Any
 
 from kernelllm_jupyter.address import destination, server_address
 from kernelllm_jupyter.commands.terminal import FAILED, INTERRUPTED, OK, print_json, say
+from kernelllm_jupyter.errors import UsageError
 from kernelllm_jupyter.evaluate import Plan, ProblemFile, evaluate, find_problems
 from kernelllm_jupyter.ledger import Ledger
 from kernelllm_jupyter.options import Request, add_options, request_from
@@ -160,7 +161,12 @@ def _default_path(settings: dict[str, Any], places: list[Path]) -> Path:
 
     identity = json.dumps([settings, sorted(str(place.resolve()) for place in places)])
     name = hashlib.sha256(identity.encode()).hexdigest()[:16]
-    folder = user_state_path("kernelllm", appauthor=False) / "evaluations"
+    try:
+        folder = user_state_path("kernelllm", appauthor=False) / "evaluations"
+    except RuntimeError:
+        raise UsageError(
+            "This user has no home folder to keep candidates and verdicts in: name a file in --out."
+        ) from None
     return folder / f"{name}.jsonl"
 
 

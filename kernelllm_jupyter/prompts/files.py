@@ -51,10 +51,13 @@ def profiles_folder() -> Path:
     """Where a user's profile files are: ``KERNELLLM_PROFILES``, else in the platform's place."""
     named = os.environ.get("KERNELLLM_PROFILES")
     if named:
-        return Path(named).expanduser()
+        return Path(os.path.expanduser(named))
     from platformdirs import user_config_path
 
-    return user_config_path("kernelllm", appauthor=False) / "profiles"
+    try:
+        return user_config_path("kernelllm", appauthor=False) / "profiles"
+    except RuntimeError:  # This user has no home folder, and so no profiles.
+        return Path("~", ".config", "kernelllm", "profiles")
 
 
 def profile_files() -> list[Path]:

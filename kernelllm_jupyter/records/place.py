@@ -42,7 +42,10 @@ def data_folder() -> Path:
         return Path(os.path.expanduser(named))
     from platformdirs import user_data_path
 
-    return user_data_path("kernelllm", appauthor=False)
+    try:
+        return user_data_path("kernelllm", appauthor=False)
+    except RuntimeError:  # The same: no home folder.
+        return Path("~", ".local", "share", "kernelllm")
 
 
 def is_switched_off() -> bool:

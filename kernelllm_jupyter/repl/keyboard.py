@@ -132,10 +132,10 @@ def history_file() -> Path:
 
 
 def _history() -> History:
-    path = history_file()
     try:
+        path = history_file()
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         os.close(os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600))
-    except OSError:
+    except (OSError, RuntimeError):  # The latter where this user has no home folder.
         return InMemoryHistory()
     return FileHistory(str(path))

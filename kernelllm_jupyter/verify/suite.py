@@ -13,7 +13,7 @@ import threading
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from kernelllm_jupyter.errors import (
     CheckCancelled,
@@ -22,13 +22,22 @@ from kernelllm_jupyter.errors import (
     UsageError,
     WorkerError,
 )
-from kernelllm_jupyter.problem import parse_problem
+from kernelllm_jupyter.problem import problem_of_file
 from kernelllm_jupyter.values import CheckOptions, Problem, Verdict
 from kernelllm_jupyter.verify.check import check
 from kernelllm_jupyter.verify.gpu import gpu_present
 from kernelllm_jupyter.verify.isolation.sandbox import available_memory_mb
 
-__all__ = ["CheckedPair", "SourcePair", "check_pairs", "default_jobs", "find_pairs", "read_source"]
+__all__ = [
+    "CheckedPair",
+    "SourcePair",
+    "check_pairs",
+    "default_jobs",
+    "find_pairs",
+    "read_source",
+    "refuse_unreadable",
+    "source_text",
+]
 
 #: The reference in a folder of its own; all other modules there are its candidates.
 REFERENCE = "reference.py"
@@ -36,6 +45,8 @@ REFERENCE = "reference.py"
 CANDIDATE = re.compile(r"(?P<name>.+?)_candidate(?:_.*|\d*)\.py")
 #: Checks at once on a CPU, at most: each may use much memory.
 JOBS = 4
+#: A file with more is none that a person or a model wrote.
+LARGEST_BYTES = 10_000_000
 #: How long the checks that run are waited for when the iteration is given up.
 PATIENCE_S = 10.0
 
@@ -80,7 +91,7 @@ def find_pairs(folder: Path) -> list[SourcePair]:
     folder could be read in both ways.
     """
     found: list[SourcePair] = []
-    for place, folders, files in os.walk(folder):
+    for place, folders, files in os.walk(folder, onerror=refuse_unreadable):
         folders[:] = sorted(name for name in folders if not name.startswith((".", "_")))
         names = sorted(
             name for name in files if name.endswith(".py") and not name.startswith((".", "_"))
@@ -199,7 +210,8 @@ def _check_one(
 ) -> CheckedPair:
     for last in (False, True):
         try:
-            problem = parse_problem(read_source(pair.reference), class_name=class_name)
+            source = read_source(pair.reference)
+            problem = problem_of_file(source, str(pair.reference), class_name=class_name)
             code = read_source(pair.candidate)
             verdict = check(
                 problem,
@@ -227,8 +239,24 @@ def _check_one(
 def read_source(path: Path) -> str:
     """The text of a source file; raises ``UsageError`` where it cannot be read."""
     try:
-        return path.read_text(encoding="utf-8-sig")
+        with path.open("rb") as file:
+            return source_text(file, str(path))
     except OSError as error:
         raise UsageError(f"Cannot read {path}: {error.strerror}.") from None
+
+
+def source_text(file: BinaryIO, called: str) -> str:
+    """The text of a source that is read from ``file``, in Python's encoding."""
+    found = file.read(LARGEST_BYTES + 1)
+    if len(found) > LARGEST_BYTES:
+        size = f"{LARGEST_BYTES / 1e6:.0f} MB"
+        raise UsageError(f"Cannot read {called}: it has more than {size}, so it is no source.")
+    try:
+        return found.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError:
-        raise UsageError(f"Cannot read {path}: it is not UTF-8 text.") from None
+        raise UsageError(f"Cannot read {called}: it is not UTF-8 text.") from None
+
+
+def refuse_unreadable(error: OSError) -> None:
+    """For ``os.walk``, which passes over folders that cannot be read."""
+    raise UsageError(f"Cannot read {error.filename}: {error.strerror}.") from None

@@ -133,6 +133,64 @@ def test_json_is_one_object_even_for_an_error(files: Path) -> None:
     assert "missing.py" in json.loads(ran.stdout)["error"]["message"]
 
 
+def shell(words: str, folder: Path, **environment: str) -> tuple[str, str]:
+    """The exit status and standard error of the command in a shell's line."""
+    line = f"{sys.executable} -m kernelllm_jupyter {words}; echo ${{PIPESTATUS[0]}} > status"
+    ran = subprocess.run(
+        ["bash", "-c", line],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env={**os.environ, **environment},
+        timeout=120,
+    )
+    assert "Traceback" not in ran.stderr, ran.stderr
+    return (folder / "status").read_text().strip(), ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        ("history > /dev/full", "1", "No space left on device"),
+        ("check missing.py x --json > /dev/full", "1", "No space left on device"),
+        ("history >&-", "0", ""),
+        ("translate - <&-", "2", "standard input is empty"),
+        ("translate - < binary.py", "2", "standard input: it is not UTF-8 text"),
+        ("translate /dev/zero", "2", "more than 10 MB"),
+        ("translate two.py", "2", "two.py has several torch.nn.Module classes"),
+        ("check /proc/self/mem good.py", "2", "Cannot read /proc/self/mem"),
+        ("--version | cat", "0", ""),
+    ],
+)
+def test_streams_and_files_of_any_kind_end_in_one_line(
+    words: str, status: str, said: str, files: Path
+) -> None:
+    (files / "binary.py").write_bytes(b"\xff\xfe\x00")
+    module = "class {}(torch.nn.Module):\n    def forward(self, x):\n        return x\n"
+    (files / "two.py").write_text("import torch\n" + module.format("A") + module.format("B"))
+    found, errors = shell(words, files)
+    assert found == status
+    assert said in errors
+    assert errors.count("\n") == bool(said)
+
+
+def test_a_terminal_without_unicode_gets_escapes_and_reads_utf_8(files: Path) -> None:
+    """What is shown has marks; the file has a name and a comment that are none of its encoding."""
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    odd = os.fsencode(files) + b"/odd\xff.py"
+    Path(os.fsdecode(odd)).write_text("# é\nx = 1\n", encoding="utf-8")
+    found, errors = shell("translate odd*.py", files, **plain)
+    assert found == "2"
+    assert "has no torch.nn.Module" in errors
+    (files / "reference.py").write_text("# é\n" + _text(files), encoding="utf-8")
+    kept = {**plain, "KERNELLLM_DATA": str(files / "data")}
+    assert shell("check - wrong.txt < reference.py", files, **kept)[0] == "2"
+    (files / "wrong.txt").write_text("x = 'é'\n", encoding="utf-8")
+    assert shell("check - wrong.txt < reference.py", files, **kept)[0] == "1"
+    assert shell("show > shown", files, **kept)[0] == "0"
+    assert r"x = '\xe9'" in (files / "shown").read_text(encoding="ascii")
+
+
 def test_translate_gives_code_on_standard_output(files: Path) -> None:
     ran = kernelllm("translate", "reference.py", cwd=files)
     assert ran.returncode == 0, ran.stderr

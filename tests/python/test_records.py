@@ -294,6 +294,21 @@ def test_a_folder_that_cannot_be_made_is_said_once(tmp_path: Path, problem: Prob
         records.find("abc")
 
 
+def test_a_user_without_a_home_has_no_records_and_is_told_once(
+    problem: Problem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def homeless(*_: object, **__: object) -> Path:
+        raise RuntimeError("could not determine the home directory")
+
+    monkeypatch.delenv("KERNELLLM_DATA")
+    monkeypatch.setattr("platformdirs.user_data_path", homeless)
+    monkeypatch.chdir(tmp_path)
+    assert_told_once(Records(), problem, "this user has no home folder")
+    with pytest.raises(RecordsError, match="nothing is kept"):
+        Records().find("last")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_full_disk_is_said_once_and_a_freed_one_used_again(
     records: Records, problem: Problem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
