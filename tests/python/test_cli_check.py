@@ -267,6 +267,11 @@ def test_what_is_no_pair_or_could_be_two_is_refused(
         find_pairs(tmp_path)
 
 
+def test_a_folder_that_cannot_be_read_is_no_empty_one(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"Cannot read .*nowhere: No such file"):
+        find_pairs(tmp_path / "nowhere")
+
+
 def test_a_candidate_named_after_its_reference_may_be_in_the_references_folder(
     tmp_path: Path,
 ) -> None:
