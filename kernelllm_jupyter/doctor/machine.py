@@ -7,7 +7,6 @@ and is nothing to do to a Jupyter kernel.
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
 import shutil
 import subprocess
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from kernelllm_jupyter.doctor.finding import Examined
+from kernelllm_jupyter.doctor.probe import probe
 
 __all__ = ["examine_machine"]
 
@@ -56,27 +56,8 @@ def examine_machine() -> Iterator[Examined]:
 
 def _probe() -> dict[str, Any]:
     """What torch and triton say of this machine, or what keeps them from it."""
-    try:
-        ran = subprocess.run(
-            [sys.executable, "-c", PROGRAM],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=PROBE_WITHIN_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return {"torch": f"importing it takes more than {PROBE_WITHIN_S:.0f} s"}
-    if ran.returncode == 0:
-        try:
-            found = json.loads(ran.stdout.rstrip().rpartition("\n")[2])
-        except ValueError:
-            found = None
-        if isinstance(found, dict):
-            return found
-    last = ran.stderr.strip().rpartition("\n")[2]
-    return {"torch": last or f"importing it ends Python (exit status {ran.returncode})"}
+    found, trouble = probe(PROGRAM, "importing it", PROBE_WITHIN_S)
+    return {"torch": trouble} if trouble else dict(found)
 
 
 def _line(text: Any) -> str:

@@ -9,15 +9,14 @@ what JupyterLab's settings editor wrote is read from its file. Knows nothing of 
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from kernelllm_jupyter.doctor.finding import Examined
+from kernelllm_jupyter.doctor.probe import probe
 from kernelllm_jupyter.errors import UsageError
 from kernelllm_jupyter.settings import PLUGIN, SETTINGS, Said, Value, origins
 
@@ -115,23 +114,8 @@ def _ipython_files() -> list[tuple[str, Any]]:
     """Each file with what it sets, or with what is wrong in it as text; the strongest last."""
     if importlib.util.find_spec("IPython") is None:
         return []
-    try:
-        ran = subprocess.run(
-            [sys.executable, "-c", PROGRAM],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=PROBE_WITHIN_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return [("ipython_config.py", f"running it takes more than {PROBE_WITHIN_S:.0f} s")]
-    try:
-        found = json.loads(ran.stdout.rstrip().rpartition("\n")[2])
-    except ValueError:
-        last = ran.stderr.strip().rpartition("\n")[2]
-        trouble = last or f"running it ends Python (exit status {ran.returncode})"
+    found, trouble = probe(PROGRAM, "running it", PROBE_WITHIN_S)
+    if trouble:
         return [("IPython's configuration", trouble)]
     return [(one["path"], one.get("error", one.get("values"))) for one in found]
 

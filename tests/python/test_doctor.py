@@ -15,6 +15,7 @@ from kernelllm_jupyter.doctor.finding import Examined
 from kernelllm_jupyter.doctor.models import examine_models
 from kernelllm_jupyter.doctor.packages import examine_packages
 from kernelllm_jupyter.doctor.places import examine_extension_in, examine_folder
+from kernelllm_jupyter.doctor.probe import probe
 from kernelllm_jupyter.doctor.settings import examine_environment, examine_settings_files
 
 #: A machine on its worst day: torch is broken, ipywidgets missing, triton and the home a wreck.
@@ -80,6 +81,16 @@ def test_a_version_that_is_too_old_is_missing(monkeypatch: pytest.MonkeyPatch) -
     assert "2.6 or later is needed" in states["torch"].found
     assert states["triton"].state == "ok"
     assert states["ipywidgets"].state == "missing"
+
+
+def test_a_probe_takes_no_module_from_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "random.py").write_text("raise SystemExit('a file of the user')")
+    monkeypatch.chdir(tmp_path)
+    assert probe("import random; print('noise\\n[1]')", "it", 60) == ([1], "")
+    assert probe("import os; os._exit(3)", "it", 60) == (None, "it ends Python (exit status 3)")
+    assert probe("import time; time.sleep(60)", "it", 0.1) == (None, "it takes more than 0 s")
 
 
 # --- the labextension --------------------------------------------------------------------------

@@ -34,6 +34,7 @@ def active_layers() -> list[str]:
         [sys.executable, "-c", PROGRAM],
         env=scrubbed_environment(root, root),
         stdin=subprocess.DEVNULL,
+        cwd=root,  # `-c` puts the current folder first on the import path; it may hold a random.py.
         capture_output=True,
         text=True,
         timeout=60,
