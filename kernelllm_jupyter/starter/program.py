@@ -7,6 +7,7 @@ region becomes a stage, and what follows reads the stage's result like an argume
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -206,8 +207,15 @@ class Program:
 
 def _called_out(stage: Stage) -> Stage:
     """The last stage's result is called ``out``, as people do."""
-    after = tuple(line.replace(stage.out, "out") for line in stage.after)
+    after = tuple(_renamed(line, stage.out, "out") for line in stage.after)
     return Stage(stage.graph, "out", stage.before, after)
+
+
+def _renamed(text: str, old: str, new: str) -> str:
+    """``text`` with one name for another, where it is no part of a longer name, no attribute and
+    no keyword of a call.
+    """
+    return re.sub(rf"(?<![\w.]){re.escape(old)}(?!\w|=[^=])", lambda _: new, text)
 
 
 def region_of(tensor: Tensor) -> Builder:
@@ -279,7 +287,7 @@ def _prepared(made: _Made, program: Program) -> tuple[Graph, list[str]]:
             text = local
         inner = weight.inner
         for old, new in renames.items():
-            inner = inner.replace(f"{old}.shape", f"{new}.shape") if old != new else inner
+            inner = _renamed(inner, f"{old}.shape", f"{new}.shape") if old != new else inner
         weights.append(type(weight)(text, weight.name, weight.load, inner))
     texts = []
     for key, value in graph.texts:

@@ -17,6 +17,7 @@ import pytest
 
 from kernelllm_jupyter.errors import UnsupportedModule
 from kernelllm_jupyter.starter import StarterProfile
+from kernelllm_jupyter.starter.trace import trace
 from kernelllm_jupyter.values import Problem
 from kernelllm_jupyter.verify.check import check
 
@@ -113,6 +114,30 @@ def test_the_code_is_the_same_however_the_answer_is_cut(corpus) -> None:
                 text = text[size:]
             assert "".join(pieces) + reader.flush() == whole
             assert reader.done
+
+
+@pytest.mark.parametrize("name", ["t", "u", "z", "flatten"])
+def test_a_name_of_the_users_is_no_part_of_another_word(corpus, name: str) -> None:
+    problem = Problem(
+        f"""\
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+class Model(nn.Module):
+    def forward(self, x):
+        {name} = torch.tanh(F.max_pool2d(x, 2))
+        return {name}
+
+
+def get_inputs():
+    return [torch.randn(2, 3, 8, 8)]
+""",
+        "Model",
+    )
+    answer = corpus.answers.answer(trace(problem).plan)
+    assert "        out = out.squeeze(2)\n        return out\n" in code_of(problem, answer)
 
 
 @pytest.mark.parametrize(
