@@ -1,14 +1,16 @@
 """Measures a starter checkpoint with the project's own check.
 
     python tools/starter/evaluate.py CHECKPOINT --held-out 300 --samples 10 --sampled 100
+    python tools/starter/evaluate.py CHECKPOINT --families 40
     python tools/starter/evaluate.py CHECKPOINT --handwritten
     python tools/starter/evaluate.py --corpus 3000
 
 ``--held-out`` translates problems that each have a pair of operations never trained on, greedily;
-``--sampled`` of them again, ``--samples`` times each, for pass@k. ``--handwritten`` translates
-``handwritten/``. ``--corpus`` needs no checkpoint: it checks the teacher's own answers. Only a
-verdict of ``correct`` counts. One JSON object is printed at the end, and a table by family on
-standard error.
+``--sampled`` of them again, ``--samples`` times each, for pass@k. ``--families`` is that many of
+every family, each family from seed ``--first`` on, so that the weakest one shows; ``--only`` names
+the families that it tries. ``--handwritten`` translates ``handwritten/``. ``--corpus`` needs no
+checkpoint: it checks the teacher's own answers. Only a verdict of ``correct`` counts. One JSON
+object is printed at the end, and a table by family on standard error.
 """
 
 from __future__ import annotations
@@ -16,11 +18,12 @@ from __future__ import annotations
 import argparse
 import ast
 import collections
+import itertools
 import json
 import os
 import pathlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 HERE = pathlib.Path(__file__).parent
@@ -78,36 +81,50 @@ def verdict_of(problem: Problem, answer: str) -> tuple[str, str]:
     return verdict.verdict, verdict.reasons[0].message if verdict.reasons else ""
 
 
-def held_out(count: int) -> Iterator[tuple[str, Problem, str]]:
-    """Family, problem and the teacher's answer, the families in turn.
+def held_out(
+    count: int, families: tuple[str, ...] = FAMILIES, first: int = 0
+) -> Iterator[tuple[str, Problem, str]]:
+    """Family, problem and the teacher's answer, ``families`` in turn, from seed ``first`` on.
 
     Problems that cannot tell right from wrong are left out: those whose own reference fails the
-    check against the teacher's answer because its numbers are not finite or do not vary.
+    check against the teacher's answer because its numbers are not finite or do not vary. Each is
+    named on standard error.
     """
-    seed = 0
+    seed = first
     found = 0
     while found < count:
-        example = draw(seed, "test", FAMILIES[seed % len(FAMILIES)])
+        example = draw(seed, "test", families[seed % len(families)])
         seed += 1
         problem = Problem(example.source, "Model")
-        if verdict_of(problem, example.answer)[0] != "correct":
+        kind, reason = verdict_of(problem, example.answer)
+        if kind != "correct":
+            print(f"left out: {example.family}, {kind}: {reason}", file=sys.stderr)
             continue
         found += 1
         yield example.family, problem, example.answer
 
 
-def greedy(translator: Translator, count: int) -> dict[str, object]:
+def greedy(
+    translator: Translator, problems: Iterable[tuple[str, Problem, str]]
+) -> dict[str, object]:
     """Verified share by family, with the failures."""
     right: collections.Counter[str] = collections.Counter()
     total: collections.Counter[str] = collections.Counter()
     failures = []
-    for family, problem, expected in held_out(count):
+    for family, problem, expected in problems:
         total[family] += 1
         answer = translator.answers(PROFILE.prompt(problem))[0]
         kind, reason = ("correct", "") if answer == expected else verdict_of(problem, answer)
         right[family] += kind == "correct"
         if kind != "correct":
-            failures.append({"prompt": PROFILE.prompt(problem), "verdict": kind, "reason": reason})
+            failures.append(
+                {
+                    "family": family,
+                    "prompt": PROFILE.prompt(problem),
+                    "verdict": kind,
+                    "reason": reason,
+                }
+            )
     return {
         "verified": sum(right.values()) / max(1, sum(total.values())),
         "families": {family: f"{right[family]}/{total[family]}" for family in total},
@@ -189,24 +206,33 @@ def main() -> None:
     parser.add_argument("--held-out", type=int, default=0)
     parser.add_argument("--sampled", type=int, default=0)
     parser.add_argument("--samples", type=int, default=10)
+    parser.add_argument("--families", type=int, default=0, metavar="N", help="N of every family")
+    parser.add_argument("--first", type=int, default=500, help="first seed of --families")
+    parser.add_argument("--only", nargs="+", choices=FAMILIES, help="families of --families")
     parser.add_argument("--handwritten", action="store_true")
     parser.add_argument("--corpus", type=int, default=0)
     options = parser.parse_args()
     report: dict[str, object] = {}
     if options.corpus:
         report["corpus"] = corpus(options.corpus)
-    if options.held_out or options.sampled or options.handwritten:
+    if options.held_out or options.sampled or options.families or options.handwritten:
         if options.checkpoint is None:
             parser.error("a checkpoint is needed to translate")
         translator = Translator(options.checkpoint)
         if options.held_out:
-            report["held_out"] = greedy(translator, options.held_out)
+            report["held_out"] = greedy(translator, held_out(options.held_out))
+        if options.families:
+            every = (
+                held_out(options.families, (family,), options.first)
+                for family in options.only or FAMILIES
+            )
+            report["families"] = greedy(translator, itertools.chain.from_iterable(every))
         if options.sampled:
             report["sampled"] = sampled(translator, options.sampled, options.samples)
         if options.handwritten:
             report["handwritten"] = handwritten(translator)
     print(json.dumps(report, indent=1))
-    for name in ("held_out", "sampled"):
+    for name in ("held_out", "families", "sampled"):
         found = report.get(name)
         if isinstance(found, dict):
             print(f"\n{name}", *table(found), sep="\n", file=sys.stderr)
