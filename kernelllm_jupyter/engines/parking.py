@@ -120,10 +120,10 @@ def _answer(
                 return _told(model, message["parked"])
             if message is not None and "error" in message:
                 return None
-            if time.monotonic() > until:
-                break
             if message is None:
                 waiting()
+            if time.monotonic() > until:
+                break
     except ChannelClosed:
         return None
     with suppress(ChannelClosed):

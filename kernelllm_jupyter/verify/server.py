@@ -55,6 +55,8 @@ class Game:
     timeout_s: float
     memory_mb: int
     watched: float
+    #: Whether nothing else is to be started beside it.
+    timed: bool = False
     phase: str = "reference"
     doing: str = ""
     #: What was found by now, which is handed out where nothing comes after it.
@@ -101,11 +103,13 @@ class Server:
         """Whether to make a pair now: beside a check only where that one will take a while.
 
         One that is refused at once is over sooner than a pair is made, which would slow it down.
-        A spawned pair takes seconds to import torch, so it starts at any time.
+        A spawned pair takes seconds to import torch, so it starts at any time, but not beside a
+        measurement.
         """
         now = time.monotonic()
         brief = any(now - game.started < BRIEF_S for game in self.games)
-        return len(self.standby) < STANDBY and not (self.fork_server and brief)
+        timed = any(game.timed for game in self.games)
+        return len(self.standby) < STANDBY and not timed and not (self.fork_server and brief)
 
     def _seconds_to_next_deadline(self) -> float | None:
         if not self.games:
@@ -141,7 +145,8 @@ class Server:
         memory_mb = int(parcel.header["memory_mb"])
         # A spawned child may still be importing torch; the clock starts when it reports.
         deadline = now + timeout_s + (0.0 if self.fork_server else SPAWN_LIMIT_S)
-        game = Game(caller, pair, now, deadline, timeout_s, memory_mb, now)
+        timed = parcel.header["kind"] == "benchmark"
+        game = Game(caller, pair, now, deadline, timeout_s, memory_mb, now, timed)
         self.games.append(game)
         self.selector.register(caller, selectors.EVENT_READ, lambda: self._cancel(game))
         self.selector.register(pair.report, selectors.EVENT_READ, lambda: self._hear(game))

@@ -26,6 +26,7 @@ from kernelllm_jupyter.carried import Carried
 from kernelllm_jupyter.errors import CheckCancelled, DeviceUnusable, WorkerError
 from kernelllm_jupyter.verify import huge_pages
 from kernelllm_jupyter.verify.isolation.sandbox import scrubbed_environment
+from kernelllm_jupyter.verify.precedence import Precedence
 from kernelllm_jupyter.verify.protocol import BadMessage, Closed, receive, send
 from kernelllm_jupyter.verify.server import FORKED
 from kernelllm_jupyter.verify.steps import Step
@@ -44,6 +45,7 @@ class Worker:
     def __init__(self, device: str):
         self.device = device
         self.lock = threading.Lock()
+        self.precedence = Precedence()
         self.server: subprocess.Popen[bytes] | None = None
         self.control: socket.socket | None = None
         self.home: Path | None = None
@@ -60,7 +62,31 @@ class Worker:
         progress: Callable[[str], None] | None,
         cancel: threading.Event | None,
     ) -> dict[str, Any]:
-        """Run one check; the server's answer. Raises ``WorkerError`` and ``CheckCancelled``."""
+        """Run one check; the server's answer. Raises ``WorkerError`` and ``CheckCancelled``.
+
+        On a GPU a measurement waits for the checks that run there, and they for it.
+        """
+        told = False
+
+        def waiting() -> None:
+            nonlocal told
+            if cancel is not None and cancel.is_set():
+                raise CheckCancelled("The check was cancelled.")
+            if progress is not None and not told:
+                progress("Waiting for what else runs on the GPU")
+                told = True
+
+        alone = request["kind"] == "benchmark" and self.device not in FORKED
+        with self.precedence.use(alone=alone, waiting=waiting):
+            return self._asked(request, blobs, progress, cancel)
+
+    def _asked(
+        self,
+        request: dict[str, Any],
+        blobs: Carried | tuple[()],
+        progress: Callable[[str], None] | None,
+        cancel: threading.Event | None,
+    ) -> dict[str, Any]:
         ours = self._open(cancel)
         try:
             send(ours, request, blobs)
