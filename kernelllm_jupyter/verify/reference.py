@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -200,10 +200,10 @@ class Reference:
         """Run the reference on copies of ``inputs`` with ``state``."""
         overflow = Overflow() if watch_overflow else None
         workload = Workload()
-        with self._blamed("failed in forward()"), overflow or nullcontext(), workload:
-            used = copied(inputs)
-            outputs = self._forward(self.model, used, state, training, seed)
-            outputs = copied(outputs)
+        used = copied(inputs)
+        with self._blamed("failed in forward()"):
+            modes = (overflow or nullcontext(), workload)
+            outputs = copied(self._forward(self.model, used, state, training, seed, *modes))
             after = self._snapshot(self.model)
         exact = shifted = None
         double = self._double()
@@ -255,11 +255,12 @@ class Reference:
         def up(tensor: torch.Tensor) -> torch.Tensor:
             return tensor.double() if tensor.dtype in LOWER else tensor.clone()
 
+        inputs, state = mapped(inputs, up), mapped(state, up)
         default = torch.get_default_dtype()
         torch.set_default_dtype(torch.float64)
         try:
-            with surroundings(self.device), InDouble():
-                return self._forward(model, mapped(inputs, up), mapped(state, up), training, seed)
+            modes = (surroundings(self.device), InDouble())
+            return self._forward(model, inputs, state, training, seed, *modes)
         finally:
             torch.set_default_dtype(default)
 
@@ -278,14 +279,18 @@ class Reference:
         state: dict[str, torch.Tensor],
         training: bool,
         seed: int,
+        *modes: AbstractContextManager[Any],
     ) -> Any:
-        with torch.no_grad():
+        """Load ``state`` and run; ``modes`` are around the module's own code only."""
+        with torch.no_grad(), ExitStack() as around:
             own = model.state_dict(keep_vars=True)
             for name, value in state.items():
                 own[name].copy_(value)
             model.train(training)
             sow(seed)
             positional, named = parted(inputs, self.given.keywords)
+            for mode in modes:
+                around.enter_context(mode)
             return model(*positional, **named)
 
     def _snapshot(self, model: torch.nn.Module) -> dict[str, torch.Tensor]:
