@@ -119,18 +119,22 @@ elapsed = time.monotonic() - begin
 def test_writing_does_not_wait_for_the_front_end(session: JupyterSession) -> None:
     code = """
 cell = open_cell()
-begin = time.perf_counter()
-for _ in range(1000):
-    cell.write("x")
-writing = time.perf_counter() - begin
-begin = time.perf_counter()
-for _ in range(1000):
-    cell._queue.put("x")
-putting = time.perf_counter() - begin
-cell.finish("x" * 2000, "complete")
+
+def least_s(write):
+    times = []
+    for _ in range(20):
+        begin = time.perf_counter()
+        for _ in range(100):
+            write("x")
+        times.append(time.perf_counter() - begin)
+    return min(times)
+
+writing, putting = least_s(cell.write), least_s(cell._queue.put)
+cell.finish("x" * 4000, "complete")
 """
     run(session, code, metadata=MARKER)
-    # As a ratio in one run: writing is a queue's put and little else.
+    # As a ratio in one run, of the best of twenty times a hundred, because what else the machine
+    # does comes in between some of them. Writing is a queue's put and little else.
     assert session.value("writing / putting") < 20
 
 
@@ -170,7 +174,7 @@ cell.write("partial")
 thread = cell._thread
 del cell
 gc.collect()
-thread.join(5)
+thread.join(60)
 print(thread.is_alive(), threading.active_count() - before)
 """
     ran = run(session, code, metadata=MARKER)
