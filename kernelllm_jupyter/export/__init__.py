@@ -5,13 +5,7 @@ Text work, and on request a live module's weights beside it; nothing of it is ru
 
 from __future__ import annotations
 
-from kernelllm_jupyter.export.files import (
-    Export,
-    Exported,
-    choose,
-    drawn_note,
-    export_to,
-    exported,
-)
+from kernelllm_jupyter.export.chosen import Exported, choose
+from kernelllm_jupyter.export.files import Export, drawn_note, export_to, exported
 
 __all__ = ["Export", "Exported", "choose", "drawn_note", "export_to", "exported"]

@@ -1,4 +1,4 @@
-"""What goes into the exported files, from a problem, its code and the verdict on it."""
+"""The two exported files: what may be exported, and what goes into them."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import re
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
 
 from kernelllm_jupyter.errors import ProblemError, UsageError
+from kernelllm_jupyter.export.chosen import Exported
+from kernelllm_jupyter.export.known import is_raw, is_reduced, specs, story, verified_on
 from kernelllm_jupyter.export.sources import bindings, can_share, in_block, without_future
 from kernelllm_jupyter.export.weights import is_ours, write_weights
 from kernelllm_jupyter.problem import parse_problem
-from kernelllm_jupyter.records import Record
-from kernelllm_jupyter.values import Live, Problem, Translation, Verdict
+from kernelllm_jupyter.values import Live, Verdict
 
-__all__ = ["Export", "Exported", "choose", "drawn_note", "export_to", "exported"]
+__all__ = ["Export", "drawn_note", "export_to", "exported"]
 
 #: Without these words a file is not ours to overwrite.
 MARK = "# --- the kernel: generated ---"
@@ -28,54 +28,6 @@ NO_DROP_IN = {
     "input_not_updated": "the original overwrites an input, the kernel does not",
     "missing_names": "it uses names that this torch or triton no longer has",
 }
-EVAL_ONLY = frozenset({"eval_mode", "eval_mode_only", "state_not_updated"})
-#: Verdicts that hold wherever the kernel runs; others may be for want of memory or time.
-WRONG = frozenset({"incorrect", "rejected"})
-#: What makes a module another one in training mode.
-MODES = re.compile(
-    r"\.training\b|[bB]atch_?[nN]orm|[dD]ropout|RReLU|rrelu|InstanceNorm|instance_norm"
-)
-#: Formats that numpy lacks: Triton's interpreter, without the check's additions, computes on their
-#: bits as if they were integers.
-RAW = re.compile(r"bfloat16|bf16|float8|fp8")
-SPEC = re.compile(r"(\w+)\[([\d, ]*)\]")
-
-
-@dataclass(frozen=True)
-class Exported:
-    """What is to be exported; ``verdict`` is on ``code``, and None where it was not checked.
-
-    ``weights_dtype`` and ``training`` are those of a live module that the problem was made of.
-    ``values`` are the session's, ``had_values`` says that there were some, known or not.
-    ``elsewhere`` are the latest verdicts on the same code on other kinds of devices.
-    """
-
-    problem: Problem
-    code: str
-    verdict: Verdict | None
-    model: str = ""
-    record: str = ""
-    made_at_s: float | None = None
-    weights_dtype: str | None = None
-    training: bool | None = None
-    values: Live | None = None
-    had_values: bool = False
-    elsewhere: tuple[Verdict, ...] = ()
-
-    @classmethod
-    def of(cls, made: Translation) -> Exported:
-        """What a translation has chosen, with the session's values."""
-        live = made.problem.live
-        return cls(
-            made.problem,
-            made.code,
-            made.verdict,
-            made.candidate.model,
-            weights_dtype=live.dtype if live else None,
-            training=live.training if live else None,
-            values=live,
-            had_values=live is not None,
-        )
 
 
 @dataclass(frozen=True)
@@ -84,58 +36,6 @@ class Export:
 
     module: str
     test: str
-
-
-def choose(record: Record) -> Exported:
-    """What of a record is exported: the latest code that was found correct, a person's edits
-    included; without any the chosen candidate's."""
-    code, code_hash = record.code, record.kept.code_hash if record.kept else ""
-    correct = [
-        kept
-        for kept in record.verdicts
-        if isinstance(kept.value, Verdict)
-        and kept.value.correct
-        and not _refuted(record, kept.code_hash)
-    ]
-    edited = [kept for kept in correct if kept.place is None]
-    is_right = any(kept.code_hash == code_hash for kept in correct)
-    if (edited and edited[-1] is correct[-1]) or (correct and not is_right):
-        code, code_hash = correct[-1].code, correct[-1].code_hash
-    by_device = _by_device(record, code_hash)
-    verdict = _refuted(record, code_hash) or next(iter(by_device), None)
-    if not code:
-        raise UsageError(f"Record {record.id} holds no code.")
-    return Exported(
-        record.problem,
-        code,
-        verdict,
-        record.model,
-        record.id,
-        record.started_at_s,
-        record.weights_dtype,
-        record.training,
-        had_values=bool(record.left_out),
-        elsewhere=tuple(found for found in by_device if found is not verdict),
-    )
-
-
-def _by_device(record: Record, code_hash: str) -> list[Verdict]:
-    """What was found of a code last on each kind of device, the latest first."""
-    found: dict[str, Verdict] = {}
-    for kept in reversed(record.verdicts):
-        if kept.code_hash == code_hash and isinstance(kept.value, Verdict):
-            found.setdefault(_kind(kept.value), kept.value)
-    return list(found.values())
-
-
-def _refuted(record: Record, code_hash: str) -> Verdict | None:
-    """The verdict of a device on which a code is wrong, whatever others say of it."""
-    return next((v for v in _by_device(record, code_hash) if v.verdict in WRONG), None)
-
-
-def _kind(verdict: Verdict) -> str:
-    """The kind of device of a verdict, in PyTorch's word."""
-    return (verdict.device or "cpu").partition("-")[0]
 
 
 def export_to(
@@ -216,7 +116,7 @@ def exported(
     )
     prefix = "" if shared else "_original."
     base = f"{prefix}{problem.class_name}"
-    known = _verified_on(what)
+    known = verified_on(what)
     init = f"list({prefix}get_init_inputs())" if problem.has_init_inputs else "[]"
     future_line = f"from __future__ import {', '.join(future)}" if future else ""
     module = _filled(
@@ -225,7 +125,7 @@ def exported(
             "CLASS": class_name,
             "ORIGINAL": problem.class_name,
             "BASE": base,
-            "STORY": textwrap.fill(_for_docstring(_story(what)), 96),
+            "STORY": textwrap.fill(_for_docstring(story(what)), 96),
             "FUTURE": f"{future_line}\n\n" if future else "",
             "REFERENCE": source.strip("\n") if shared else _embedded(source),
             "KERNEL": in_block(code),
@@ -239,7 +139,7 @@ def exported(
         "CLASS": class_name,
         "ORIGINAL": problem.class_name,
         "BASE": base,
-        "NEEDS_GPU": str(_is_raw(what) or bool(what.verdict and _reduced(what.verdict))),
+        "NEEDS_GPU": str(is_raw(what) or bool(what.verdict and is_reduced(what.verdict))),
         "REFERENCE_TEXT": _literal(source),
         "FUTURE_TEXT": f"{future_line!r} + '\\n' + " if future else "",
         "TEST_INIT": _on(init, "module"),
@@ -309,7 +209,7 @@ def _require_exportable(what: Exported, unverified: bool) -> None:
                 f"This code cannot stand in for the original: {NO_DROP_IN[finding.code]}. "
                 "--unverified writes it all the same."
             )
-    if not what.verdict.sizes or not _specs(what.verdict.sizes.inputs):
+    if not what.verdict.sizes or not specs(what.verdict.sizes.inputs):
         raise UsageError("The verdict does not say on which inputs it was made: check it again.")
 
 
@@ -338,91 +238,7 @@ def _free_name(name: str, *sources: str) -> str:
     return name
 
 
-# --- what is known of it -------------------------------------------------------------------------
-
-
-def _verified_on(what: Exported) -> dict[str, str]:
-    """The template's constants: where the kernel was verified.
-
-    On a further kind of device where that verdict sets the same limits: there is one set of them.
-    """
-    limits = _limits(what, what.verdict)
-    verified = [v for v in (what.verdict, *what.elsewhere) if v is not None and v.correct]
-    kinds = [_kind(v) for v in verified if v.sizes is not None and _limits(what, v) == limits]
-    devices = [kind for kind in dict.fromkeys(kinds) if not (kind == "cpu" and _is_raw(what))]
-    return {**limits, "VERIFIED_DEVICES": repr(tuple(devices))}
-
-
-def _limits(what: Exported, verdict: Verdict | None) -> dict[str, str]:
-    """The template's constants that a verdict sets, but for the device."""
-    if verdict is None or not verdict.correct or verdict.sizes is None:
-        return {
-            "IS_VERIFIED": "False",
-            "VERIFIED_INPUTS": "()",
-            "ONLY_THESE_SHAPES": "True",
-            "ONLY_CONTIGUOUS": "True",
-            "ONLY_IN_TRAINING_MODE": "None",
-        }
-    warnings = {finding.code for finding in verdict.warnings}
-    not_made = {finding.code for finding in verdict.not_made}
-    tied = bool(warnings & {"single_shape", "wrong_at_other_sizes"}) or "sizes" in not_made
-    # Right at the reduced size, and bound to none: so it is at the problem's own.
-    full = verdict.sizes.reduced_from
-    inputs = verdict.sizes.inputs if tied or full is None else full
-    only = None
-    if what.training is False:
-        only = False
-    elif MODES.search(what.problem.source):
-        only = not (warnings & EVAL_ONLY) and ".eval()" not in what.problem.source
-    elif warnings & EVAL_ONLY:
-        only = False
-    return {
-        "IS_VERIFIED": str("missing_names" not in warnings and "input_not_updated" not in warnings),
-        "VERIFIED_INPUTS": repr(tuple(_specs(inputs))),
-        "ONLY_THESE_SHAPES": str(tied),
-        "ONLY_CONTIGUOUS": str("contiguous_only" in warnings),
-        "ONLY_IN_TRAINING_MODE": repr(only),
-    }
-
-
-def _specs(inputs: tuple[str, ...]) -> list[tuple[str, tuple[int, ...]]]:
-    """``float32[64, 128]`` as dtype and shape."""
-    found = []
-    for text in inputs:
-        if match := SPEC.fullmatch(text):
-            found.append(
-                (match[1], tuple(int(size) for size in match[2].split(",") if size.strip()))
-            )
-    return found
-
-
-def _is_raw(what: Exported) -> bool:
-    """Whether the kernel meets a format that the plain interpreter computes wrongly."""
-    inputs = what.verdict.sizes.inputs if what.verdict and what.verdict.sizes else ()
-    return any(RAW.search(text) for text in (what.code, what.weights_dtype or "", *inputs))
-
-
-def _reduced(verdict: Verdict) -> bool:
-    return verdict.sizes is not None and verdict.sizes.reduced_from is not None
-
-
-def _story(what: Exported) -> str:
-    made = f"Made by {what.model}" if what.model else "Made"
-    if what.made_at_s is not None:
-        made += f" on {datetime.fromtimestamp(what.made_at_s):%Y-%m-%d}"
-    if what.record:
-        made += f" (record {what.record} of kernelllm-jupyter)"
-    verdict = what.verdict
-    if verdict is None:
-        return f"{made}. NOT VERIFIED: it was not checked."
-    if not verdict.correct:
-        return f"{made}. NOT VERIFIED: the check found {verdict.verdict.replace('_', ' ')}."
-    versions = ", ".join(f"{name} {number}" for name, number in verdict.versions.items())
-    words = f"{made}. Found correct in {verdict.trials} trials on {verdict.device} ({versions})."
-    for other in what.elsewhere:
-        words += f" On {other.device}: {other.verdict.replace('_', ' ')}."
-    noted = [finding.message for finding in verdict.warnings]
-    return " ".join([words, *(f"Warning: {text}" for text in noted)])
+# --- text ----------------------------------------------------------------------------------------
 
 
 def _for_docstring(text: str) -> str:
@@ -434,18 +250,15 @@ def _for_docstring(text: str) -> str:
     return shown.replace("\\", "/").replace('"', "'")
 
 
-# --- text ----------------------------------------------------------------------------------------
-
-
 def _inputs_like(verdict: Verdict) -> str:
     """A ``get_inputs()`` for a problem that was given values: random ones of their shapes."""
-    specs = _specs(verdict.sizes.inputs) if verdict.sizes else []
-    if any("float" not in dtype for dtype, _ in specs):
+    drawn = specs(verdict.sizes.inputs) if verdict.sizes else []
+    if any("float" not in dtype for dtype, _ in drawn):
         # Indices and masks have to fit one another: no draw of ours would.
-        shapes = ", ".join(f"{dtype} {list(shape)}" for dtype, shape in specs)
+        shapes = ", ".join(f"{dtype} {list(shape)}" for dtype, shape in drawn)
         why = f"the arguments of forward() that it is used with; checked with {shapes}"
         return f"\n\ndef get_inputs():\n    raise NotImplementedError({'return ' + why!r})\n"
-    made = ", ".join(f"torch.randn({list(shape)}, dtype=torch.{dtype})" for dtype, shape in specs)
+    made = ", ".join(f"torch.randn({list(shape)}, dtype=torch.{dtype})" for dtype, shape in drawn)
     return f"\n\ndef get_inputs():\n    import torch\n\n    return [{made}]\n"
 
 
