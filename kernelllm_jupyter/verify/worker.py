@@ -54,6 +54,8 @@ class Worker:
         #: Rates that this device reached in a copy and in products, once they were measured.
         self.limits: dict[str, float] = {}
         self.owner = os.getpid()
+        #: Set while a server that is starting is to be given up.
+        self.ending = threading.Event()
 
     def ask(
         self,
@@ -178,6 +180,8 @@ class Worker:
                 "Checks need Linux, where Triton runs. The translation itself works here: check "
                 "the code on a Linux machine with `kernelllm check`."
             )
+        if cancel is not None and cancel.is_set():
+            raise CheckCancelled("The check was cancelled.")
         root = Path(kernelllm_jupyter.__file__).parent.parent
         self.home = Path(tempfile.mkdtemp(prefix="kernelllm-worker-"))
         ours, theirs = socket.socketpair()
@@ -219,6 +223,8 @@ class Worker:
         while not select.select([control], [], [], 0.05)[0]:
             if cancel is not None and cancel.is_set():
                 raise CheckCancelled("The check was cancelled.")
+            if self.ending.is_set():
+                raise WorkerError("The process that runs checks was ended while it started.")
             if time.monotonic() > limit:
                 raise WorkerError(
                     f"The process that runs checks did not start within {START_LIMIT_S:g} s."
@@ -243,8 +249,10 @@ class Worker:
         return ""
 
     def stop(self) -> None:
-        """End the server and everything it runs."""
+        """End the server and everything it runs, or the start of one."""
+        self.ending.set()
         with self.lock:
+            self.ending.clear()
             if self.owner == os.getpid():
                 self._discard()
 

@@ -314,6 +314,24 @@ def test_an_interrupt_ends_the_command_and_its_worker(files: Path) -> None:
     running.stderr.close()
 
 
+@pytest.mark.parametrize("module", ["kernelllm_jupyter.report", "kernelllm_jupyter.verify.worker"])
+def test_an_interrupt_while_the_command_is_imported_is_one_line(
+    module: str, tmp_path: Path
+) -> None:
+    """At a module that it imports, as if the user's key came right then."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\n"
+        "class Interrupted:\n"
+        "    def find_spec(self, name, *_):\n"
+        f"        if name == {module!r}:\n"
+        "            raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupted())\n"
+    )
+    path = os.pathsep.join([str(tmp_path), *sys.path])
+    ran = kernelllm("history", env={**os.environ, "PYTHONPATH": path})
+    assert (ran.returncode, ran.stdout, ran.stderr) == (130, "", "Stopped.\n")
+
+
 def test_doctor_names_what_is_there_and_the_remedy_for_what_is_not() -> None:
     ran = kernelllm("doctor", "--json")
     findings = {finding["name"]: finding for finding in json.loads(ran.stdout)["findings"]}

@@ -22,7 +22,7 @@ from verify_candidates import ADD_RELU, ADD_RELU_RIGHT, HEAD, TRITON
 from kernelllm_jupyter.errors import CheckCancelled, ProblemError, WorkerError
 from kernelllm_jupyter.values import Problem, Verdict
 from kernelllm_jupyter.verify.check import check
-from kernelllm_jupyter.verify.worker import shutdown, worker
+from kernelllm_jupyter.verify.worker import Worker, shutdown, worker
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers need Linux")
 
@@ -390,6 +390,26 @@ def test_shutdown_ends_the_server() -> None:
     assert server is not None
     shutdown()
     assert server.poll() is not None
+
+
+def test_shutdown_does_not_wait_for_a_server_that_is_starting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    never_ready = tmp_path / "python"
+    never_ready.write_text("#!/bin/sh\nexec sleep 600\n")
+    never_ready.chmod(0o755)
+    own = Worker("cpu")
+    with monkeypatch.context() as patch, ThreadPoolExecutor(1) as threads:
+        patch.setattr(sys, "executable", str(never_ready))
+        starting = threads.submit(own.start)
+        while own.control is None:
+            time.sleep(0.01)
+        server = own.server
+        own.stop()
+        with pytest.raises(WorkerError, match="ended while it started"):
+            starting.result(timeout=60)
+    assert server is not None
+    assert server.wait(60) == -signal.SIGKILL
 
 
 def test_the_callers_process_imports_no_torch() -> None:
