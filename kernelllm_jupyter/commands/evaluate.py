@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -167,6 +167,9 @@ def _default_path(settings: dict[str, Any], places: list[Path]) -> Path:
         raise UsageError(
             "This user has no home folder to keep candidates and verdicts in: name a file in --out."
         ) from None
+    # Like records, for this user only. What cannot be made is told when the file is opened.
+    with suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     return folder / f"{name}.jsonl"
 
 

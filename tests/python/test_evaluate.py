@@ -264,6 +264,8 @@ def test_the_command_evaluates_the_starter(
     assert (made["counted"], made["not_counted"]) == (2, 1)
     assert made["pass_at"] == {"1": 0.5, "2": 0.5}
     assert made["fast_p"] is None, "nothing was timed here"
+    (kept,) = (tmp_path / "state").rglob("evaluations")
+    assert kept.stat().st_mode & 0o077 == 0, "what it keeps is this user's"
     assert main(command) == 1
     table = capsys.readouterr()
     assert "2 of 3 were evaluated before" in table.err
