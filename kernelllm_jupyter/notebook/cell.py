@@ -127,9 +127,9 @@ class CellStream:
         from comm import create_comm
 
         self._target = target
-        self._stream = uuid.uuid4().hex
+        self.name = uuid.uuid4().hex
         opening = _opening("stream", target.cell_id, target.session)
-        opening["stream"] = self._stream
+        opening["stream"] = self.name
         opening["heading"] = heading.line if heading else ""
         sender = _Sender(create_comm(target_name=TARGET, data=opening))
         self._queue = sender.queue
@@ -154,7 +154,7 @@ class CellStream:
         target = self._target
         opening = _opening("head", target.cell_id, session or target.session)
         known = {"heading": heading.line, "edited": heading.edited_line, "checked": checked}
-        create_comm(target_name=TARGET, data={**opening, "stream": self._stream, **known}).close()
+        create_comm(target_name=TARGET, data={**opening, "stream": self.name, **known}).close()
 
 
 class _Sender:

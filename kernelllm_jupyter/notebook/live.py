@@ -11,6 +11,7 @@ import threading
 from dataclasses import dataclass
 
 from kernelllm_jupyter.notebook.panel import PanelWidgets, WidgetPanel
+from kernelllm_jupyter.notebook.recall import Outcomes
 
 __all__ = ["MOST", "LivePanels"]
 
@@ -31,6 +32,7 @@ class LivePanels:
     def __init__(self, most: int = MOST):
         self._most = most
         self._live: list[_Live] = []
+        self.outcomes = Outcomes()
         self._lock = threading.Lock()
 
     def take(self, cell: str, request: str | None) -> PanelWidgets | None:

@@ -50,6 +50,8 @@ class KernelLLMMagics(Magics):
         self._panels = LivePanels()
         # `%config KernelLLM` finds a configurable through this list.
         shell.configurables.append(self.settings)
+        if hasattr(shell, "kernel"):
+            self._panels.outcomes.listen()
 
     def preload(self) -> None:
         """Start loading the model, where the settings ask for it."""

@@ -89,6 +89,8 @@ class WidgetPanel:
         self._shown_at = 0.0
         self._shown: tuple[str, ...] = ()
         self._settled: Report | None = None
+        #: The output as it stands in the notebook since the panel settled.
+        self.output: dict[str, Any] = {}
         self._turn = 0
         self._clock = _Clock(self._tick)
 
@@ -114,7 +116,8 @@ class WidgetPanel:
         self._settled = report
         self._render(report)
         self._turn += 1
-        self._display.update(self._bundle(report), raw=True)
+        self.output = self._bundle(report)
+        self._display.update(self.output, raw=True)
 
     def retire(self) -> None:
         """Leave it at the static form, as newer panels are there."""

@@ -64,6 +64,8 @@ def translate_in_notebook(
     Raises what :func:`kernelllm_jupyter.translate.translate` raises, :class:`Stopped` after an
     interrupt, and :class:`NotCorrect` with ``--strict``.
     """
+    if front := cells.front_end():
+        panels.outcomes.forget(front.cell_id)
     problem = problem_for(shell, request, source)
     profile = profile_for(request.model, target=request.target)
     profile.prompt(problem)  # A module that is refused gets a message and no panel.
@@ -107,7 +109,7 @@ class _Run:
         self._panels = panels
         # Opened with the first text: until then the cell of an earlier run stays as it is.
         self._cell: cells.GeneratedCell | None = None
-        self._finished_cell = False
+        self._finished_cell, self._finished_text = False, ""
         self._text: list[str] = []
         self._downloading = False
         self.translation: Translation | None = None
@@ -122,6 +124,7 @@ class _Run:
         note = STARTER_HINT if request.model == "starter" else destination(request.model)
         self._report = Report("loading", request.model, "Starting …", note=note)
         self._recheck: Recheck | None = None
+        self._panel: WidgetPanel | None = None
         self.view = self._made_view(shell, problem)
         self.view.open(self._report)
 
@@ -152,7 +155,9 @@ class _Run:
         except ImportError:
             return StaticPanel()
         self._panels.add(panel, cell, run)
-        self._recheck = recheck
+        if self._front:
+            self._panels.outcomes.begin(cell)
+        self._panel, self._recheck = panel, recheck
         return panel
 
     def take(self, event: SearchEvent) -> None:
@@ -317,6 +322,7 @@ class _Run:
     def _finish_cell(self, text: str, status: cells.Status) -> None:
         if self._cell is not None and not self._finished_cell:
             self._finished_cell = True
+            self._finished_text = text
             self._cell.finish(text, status)
 
     def _show(self, **changes: Any) -> None:
@@ -331,11 +337,20 @@ class _Run:
         if self._recheck:
             self._recheck.report = report
             self._recheck.recording = self.recording
-        self._head(report)
+        checked = self._head(report)
         self.view.settle(report)
+        if self._front and self._panel:
+            self._panels.outcomes.end(
+                self._front.cell_id,
+                stream=self._cell.name if isinstance(self._cell, cells.CellStream) else "",
+                text=self._finished_text,
+                heading=self._heading,
+                checked=checked,
+                panel=self._panel.output,
+            )
 
-    def _head(self, report: Report) -> None:
-        """Say over the code in the cell what is known of it by now."""
+    def _head(self, report: Report) -> str | None:
+        """Say over the code in the cell what is known of it by now; the code that was checked."""
         is_first = self._generated is None
         self._generated = report.code if self._generated is None else self._generated
         recording = self.recording
@@ -347,8 +362,10 @@ class _Run:
         )
         if self._headed:
             self._headed.heading = self._heading
+        is_known = report.verdict is not None or report.timing is not None
+        checked = report.code if is_known else None
         # Without a front end of ours the cell is the user's once it is there.
         if self._cell is not None and (self._front or is_first):
             session = self._recheck.session if self._recheck else None
-            is_known = report.verdict is not None or report.timing is not None
-            self._cell.head(self._heading, report.code if is_known else None, session)
+            self._cell.head(self._heading, checked, session)
+        return checked

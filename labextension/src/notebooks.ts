@@ -2,6 +2,7 @@ import type { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
 import type { Kernel } from '@jupyterlab/services';
 import { IAskingNotebook, acceptComms } from './comm';
 import { NAME, Request, Settings, executeMark } from './protocol';
+import { recall } from './recall';
 
 type Context = NotebookPanel['context'];
 
@@ -61,6 +62,11 @@ export class Notebooks {
     kernel.disposed.connect(forget);
     context.disposed.connect(forget);
     acceptComms(kernel, request => this.findAsking(request));
+    if (!this.recalled.has(context)) {
+      this.recalled.add(context);
+      // A kernel that goes away meanwhile leaves nothing to be told.
+      recall(kernel, context).catch(() => undefined);
+    }
     const request = kernel.requestExecute.bind(kernel);
     kernel.requestExecute = (content, disposeOnDone, metadata) =>
       request(content, disposeOnDone, {
@@ -99,5 +105,7 @@ export class Notebooks {
   }
 
   private readonly followed = new WeakSet<Context>();
+  /** Notebooks whose first kernel was asked for what they missed. */
+  private readonly recalled = new WeakSet<Context>();
   private readonly contexts = new Map<Kernel.IKernelConnection, Context>();
 }

@@ -110,6 +110,25 @@ export interface IGeneration {
   plain?: string;
 }
 
+/** What came of a run, for a page that was not there at its end. */
+export interface IOutcome {
+  /** The cell that ran. */
+  cell: string;
+  stream: string;
+  /** The code as it was generated; empty where there is none. */
+  text: string;
+  heading: string;
+  edited: string;
+  checked: string | null;
+  /** The panel's output, by MIME types. */
+  panel: JSONObject;
+  /** Seconds since 1970. */
+  ended_s: number;
+}
+
+/** Opens the comm on which the Jupyter kernel tells what came of its runs. */
+export const RECALL = { v: VERSION, op: 'recall' };
+
 type Fields = Record<string, unknown>;
 
 function fields(value: unknown): Fields | null {
@@ -166,6 +185,25 @@ export function asStreamMessage(value: unknown): StreamMessage | null {
   return found.done === true && STATUSES.includes(found.status)
     ? (found as unknown as IEnd)
     : null;
+}
+
+/** The outcomes in a message on a recalling comm; what is none is left out. */
+export function asOutcomes(value: unknown): IOutcome[] {
+  const found = fields(value)?.outcomes;
+  return Array.isArray(found) ? (found.filter(isOutcome) as IOutcome[]) : [];
+}
+
+function isOutcome(value: unknown): boolean {
+  const found = fields(value);
+  return (
+    !!found &&
+    ['cell', 'stream', 'text', 'heading', 'edited'].every(
+      name => typeof found[name] === 'string'
+    ) &&
+    (found.checked === null || typeof found.checked === 'string') &&
+    typeof found.ended_s === 'number' &&
+    fields(found.panel) !== null
+  );
 }
 
 /** The mark of a generated cell, or null for any other cell. */

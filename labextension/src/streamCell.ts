@@ -40,6 +40,21 @@ export function viewCells(notebook: ISharedNotebook): ICellView[] {
   }));
 }
 
+/** Give a generated cell another text, which then counts as generated. */
+export function rewrite(
+  notebook: ISharedNotebook,
+  id: string,
+  text: string
+): void {
+  const cell = notebook.cells.find(one => one.id === id);
+  const mark = asCellMark(cell?.getMetadata(NAME));
+  if (cell && mark) {
+    (cell as YCodeCell).undoManager?.stopCapturing();
+    setText(cell, underHeading(mark.heading ?? '', text));
+    setMark(cell, { ...mark, fingerprint: fingerprint(text), generated: text });
+  }
+}
+
 function setMark(cell: ISharedCell, mark: ICellMark): void {
   cell.setMetadata(NAME, { ...mark } as unknown as JSONObject);
 }

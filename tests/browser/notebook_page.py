@@ -64,13 +64,17 @@ class NotebookPage:
     # --- opening and closing ---------------------------------------------------------------
 
     def open(self) -> None:
+        self.load()
+        self.wait_for_kernel()
+
+    def load(self) -> None:
+        """Load the page, whatever the Jupyter kernel does meanwhile."""
         path = f"/lab/tree/{self.name}?reset" if self.kind == "lab" else f"/notebooks/{self.name}"
         self.page.goto(self._url + path)
         self.page.wait_for_function(
             "() => window.jupyterapp?.shell.currentWidget?.content?.model?.sharedModel"
             "?.cells.length > 0"
         )
-        self.wait_for_kernel()
 
     def reload(self) -> None:
         """Load the page anew, without the question about unsaved changes."""

@@ -101,7 +101,7 @@ def test_a_verdict_on_edited_code_is_called_old_until_it_is_checked_again(
     assert old.count() == 0
     translated.cell(2).locator(".cm-content").click()
     page.keyboard.press("Control+End")
-    page.keyboard.type("# mine")
+    page.keyboard.insert_text("# mine")
     old.get_by_text("This verdict is not about the code").wait_for()
     translated.wait("return cells[2].source.includes('edited, not checked')")
     # One step takes back the edit and what the heading says of it.
@@ -109,7 +109,7 @@ def test_a_verdict_on_edited_code_is_called_old_until_it_is_checked_again(
     translated.wait("return cells[2].source === arg", before)
     old.wait_for(state="detached")
     page.keyboard.press("Control+End")
-    page.keyboard.type("# mine")
+    page.keyboard.insert_text("# mine")
     old.wait_for()
     page.locator(".kllm-panel").get_by_text("Check", exact=True).click()
     old.wait_for(state="detached")
@@ -479,6 +479,31 @@ def test_stop_keeps_the_text_and_leaves_everything_usable(
     page.run(3)
     assert_translated(page, 3)
     assert page.source(2) == partial
+
+
+def test_what_a_page_missed_while_it_was_loaded_anew_reaches_it(
+    lab: Server, open_notebook: Open, endless: str
+) -> None:
+    page = open_notebook(lab, [LOAD, endless])
+    page.run(0)
+    page.start(1)
+    page.wait(WRITING.replace("4", "3"))
+    # Nothing of the run is saved; the page that asked is gone before it ends.
+    page.page.on("dialog", lambda dialog: dialog.accept())
+    page.load()
+    page.wait("return panel.sessionContext.session?.kernel?.connectionStatus === 'connected'")
+    assert len(page.sources()) == 2
+    page.ask("await panel.sessionContext.session.kernel.interrupt()")
+    page.wait("return cells.length === 3 && cells[2].source.includes('x = ')")
+    page.page.locator(".kllm-panel").get_by_text("Stopped; the text so far stays").wait_for()
+    whole = page.source(2)
+    assert PARTIAL.match(whole)
+    # Once saved it is the user's: a cell that was deleted does not come again.
+    page.ask("notebook.model.sharedModel.deleteCell(2); await panel.context.save()")
+    page.open()
+    page.page.locator(".kllm-panel").first.wait_for()
+    assert len(page.sources()) == 2
+    assert page.errors == []
 
 
 def test_a_restart_while_the_model_writes_keeps_the_text(

@@ -7,6 +7,7 @@ import {
   VERSION,
   asCellMark
 } from '../protocol';
+import { putIn } from '../recall';
 import {
   StreamCell,
   accept,
@@ -199,5 +200,61 @@ describe('accept', () => {
       `${UNKNOWN}\nx = 3\n`,
       `${UNKNOWN}\n${CODE}`
     ]);
+  });
+});
+
+describe('what a page missed', () => {
+  const PANEL = 'application/vnd.kernelllm.panel+json';
+  const outcome = {
+    cell: 'source',
+    stream: 's1',
+    text: CODE,
+    heading: CORRECT,
+    edited: EDITED,
+    checked: CODE,
+    panel: { [PANEL]: { turn: 1 }, 'text/html': 'Correct' },
+    ended_s: 1
+  };
+  const asked = () => {
+    const notebook = new YNotebook({ disableDocumentWideUndoRedo: true });
+    notebooks.push(notebook);
+    notebook.addCell({ cell_type: 'code', id: 'source', source: 'ask' });
+    return notebook;
+  };
+
+  it('is put in where nothing of it was saved', () => {
+    const notebook = asked();
+    putIn(notebook, outcome);
+    expect(generated(notebook).source).toBe(`${CORRECT}\n${CODE}`);
+    expect(isOld(notebook)).toBe(false);
+    const [output] = (notebook.cells[0] as YCodeCell).getOutputs();
+    expect(output?.data).toEqual(outcome.panel);
+  });
+
+  it('completes what was saved, once', () => {
+    const notebook = streamed('import tri');
+    const source = notebook.cells[0] as YCodeCell;
+    source.setOutputs([
+      { output_type: 'stream', name: 'stdout', text: 'mine' },
+      { output_type: 'display_data', data: { [PANEL]: {} }, metadata: {} }
+    ]);
+    putIn(notebook, outcome);
+    putIn(notebook, outcome);
+    expect(generated(notebook).source).toBe(`${CORRECT}\n${CODE}`);
+    expect(isEdited(viewOf(notebook), markOf(notebook))).toBe(false);
+    expect(notebook.cells).toHaveLength(2);
+    expect(source.getOutputs().map(one => one.output_type)).toEqual([
+      'stream',
+      'display_data'
+    ]);
+  });
+
+  it("leaves a person's text alone, and cells that are gone", () => {
+    const notebook = streamed('import tri');
+    generated(notebook).setSource('# mine');
+    putIn(notebook, outcome);
+    expect(generated(notebook).source).toBe('# mine');
+    putIn(notebook, { ...outcome, cell: 'gone', stream: 's2' });
+    expect(notebook.cells).toHaveLength(2);
   });
 });
