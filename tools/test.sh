@@ -36,8 +36,25 @@ browser() {
   pytest -n 2 tests/browser
 }
 
+# Side by side, because each of them keeps one core busy; what they say is shown one by one.
+together() {
+  local part folder failed=0
+  local -A running
+  folder=$(mktemp -d)
+  for part in "$@"; do
+    "$part" >"$folder/$part" 2>&1 &
+    running[$part]=$!
+  done
+  for part in "$@"; do
+    wait "${running[$part]}" || failed=1
+    cat "$folder/$part"
+  done
+  rm -r "$folder"
+  return $failed
+}
+
 case "${1:-all}" in
-  all) lint; docs; typescript; browser; python_tests ;;
+  all) together lint docs typescript; browser; python_tests ;;
   python) python_tests ;;
   lint | docs | typescript | browser) "$1" ;;
   *) echo "usage: tools/test.sh [lint|docs|typescript|python|browser]" >&2; exit 2 ;;
