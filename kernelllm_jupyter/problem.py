@@ -8,36 +8,20 @@ the notebook's namespace reaches it only through the ``names`` mapping of :func:
 from __future__ import annotations
 
 import ast
-import builtins
 import re
 import symtable
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from types import ModuleType
 from typing import Any
 
 from kernelllm_jupyter.errors import ProblemError, UsageError
+from kernelllm_jupyter.prelude import defined_names, free_names, line_for, prelude
 from kernelllm_jupyter.source_lines import own_lines
 from kernelllm_jupyter.syntax import parse, parse_expression
 from kernelllm_jupyter.values import Live, Problem
 
-__all__ = ["free_names", "needs_live_values", "parse_problem", "problem_of_file"]
+__all__ = ["needs_live_values", "parse_problem", "problem_of_file"]
 
-#: What a cell may use without importing it, because an earlier cell of nearly every PyTorch
-#: notebook does: written before the cell's own text where its name is used and not defined.
-WELL_KNOWN = {
-    "torch": "import torch",
-    "nn": "import torch.nn as nn",
-    "F": "import torch.nn.functional as F",
-    "math": "import math",
-    "np": "import numpy as np",
-    "Tensor": "from torch import Tensor",
-    "Optional": "from typing import Optional",
-    "Tuple": "from typing import Tuple",
-    "List": "from typing import List",
-    "Callable": "from typing import Callable",
-    "partial": "from functools import partial",
-}
 INPUT_FUNCTIONS = ("get_inputs", "get_init_inputs")
 ADD_INPUTS = (
     "add one that returns the list of forward()'s arguments, or pass "
@@ -84,9 +68,9 @@ def parse_problem(
     wrapper = "" if function is None else _wrapper(entry, function)
     extra = _input_functions(tree, inputs, init)
     whole = "\n\n".join(part for part in (text.rstrip("\n"), wrapper, *extra) if part) + "\n"
-    prelude = _prelude(whole, names or {})
-    complete = "".join(line + "\n" for line in prelude) + whole
-    defined = _defined(parse(complete))
+    taken = prelude(whole, names or {})
+    complete = "".join(line + "\n" for line in taken) + whole
+    defined = defined_names(parse(complete))
     live_inputs = live is not None and bool(live.inputs)
     live_init = live is not None and live.init is not None
     if require_inputs and "get_inputs" not in defined and not live_inputs:
@@ -99,22 +83,9 @@ def parse_problem(
         has_inputs="get_inputs" in defined and not live_inputs,
         has_init_inputs="get_init_inputs" in defined,
         live=live,
-        first_line=len(prelude) + 1,
-        own_lines=own_lines(complete, len(prelude), text, wrapper, function),
+        first_line=len(taken) + 1,
+        own_lines=own_lines(complete, len(taken), text, wrapper, function),
     )
-
-
-def free_names(source: str) -> set[str]:
-    """Names that a module reads and neither defines, imports nor finds among the builtins."""
-    table = symtable.symtable(source, "<cell>", "exec")
-    bound = {s.get_name() for s in table.get_symbols() if s.is_assigned() or s.is_imported()}
-    used: set[str] = set()
-    for scope in _scopes(table):
-        for symbol in scope.get_symbols():
-            outer = scope is table or symbol.is_global()
-            if outer and symbol.is_referenced():
-                used.add(symbol.get_name())
-    return {name for name in used - bound if not hasattr(builtins, name) and name != "__file__"}
 
 
 def needs_live_values(expression: str, source: str, names: Mapping[str, Any]) -> bool:
@@ -122,17 +93,11 @@ def needs_live_values(expression: str, source: str, names: Mapping[str, Any]) ->
     that no line of source could stand for. Raises :class:`UsageError` where it is no expression.
     """
     tree = _expression(expression, "--inputs or --init")
-    defined = _defined(_parse(_without_ipython_lines(source), source))
+    defined = defined_names(_parse(_without_ipython_lines(source), source))
     return any(
-        name not in defined and name in names and _line_for(name, names) is None
+        name not in defined and name in names and line_for(name, names) is None
         for name in free_names(ast.unparse(tree))
     )
-
-
-def _scopes(table: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:
-    yield table
-    for child in table.get_children():
-        yield from _scopes(child)
 
 
 def _without_ipython_lines(source: str) -> str:
@@ -289,7 +254,7 @@ def _wrapped(function: ast.FunctionDef, tree: ast.Module) -> tuple[str, ast.Func
             "function that returns tensors.",
             function.lineno,
         )
-    taken = _defined(tree)
+    taken = defined_names(tree)
     return "Model" if "Model" not in taken else f"{function.name.title()}Model", function
 
 
@@ -377,60 +342,3 @@ def _require_no_arguments(tree: ast.Module, entry: str) -> None:
                     f"'{', '.join(needed)}' with their values.",
                     init.lineno,
                 )
-
-
-# --- names that the cell takes from elsewhere --------------------------------------------------
-
-
-def _prelude(source: str, names: Mapping[str, Any]) -> list[str]:
-    """Lines that define what the source uses and does not define."""
-    if any(
-        isinstance(node, ast.ImportFrom) and any(alias.name == "*" for alias in node.names)
-        for node in ast.walk(parse(source))
-    ):
-        return []
-    lines, missing = [], []
-    free = free_names(source)
-    ordered = [name for name in WELL_KNOWN if name in free]
-    for name in ordered + sorted(free.difference(ordered)):
-        line = _line_for(name, names)
-        if line is None:
-            missing.append(name)
-        else:
-            lines.append(line)
-    if missing:
-        raise ProblemError(
-            f"The cell uses {', '.join(missing)}, which it does not define. The check runs the "
-            "cell in a process of its own, so put what the module needs into the cell."
-        )
-    return lines
-
-
-def _line_for(name: str, names: Mapping[str, Any]) -> str | None:
-    if name in names:
-        value = names[name]
-        if isinstance(value, ModuleType):
-            return f"import {value.__name__} as {name}"
-        if value is None or _is_plain(value):
-            return f"{name} = {value!r}"
-        home, own = getattr(value, "__module__", None), getattr(value, "__name__", None)
-        if isinstance(home, str) and own and home.split(".")[0] in ("torch", "math", "typing"):
-            return f"from {home} import {own} as {name}"
-    return WELL_KNOWN.get(name)
-
-
-def _is_plain(value: Any) -> bool:
-    if isinstance(value, tuple | list):
-        return len(value) <= 64 and all(_is_plain(item) for item in value)
-    return type(value) in (int, float, str, bool) and value == value and _is_finite(value)
-
-
-def _is_finite(value: Any) -> bool:
-    """Whether ``repr(value)`` is a literal: not so for infinities."""
-    return not isinstance(value, float) or value not in (float("inf"), float("-inf"))
-
-
-def _defined(tree: ast.Module) -> set[str]:
-    """Names that a module binds at its top level."""
-    table = symtable.symtable(ast.unparse(tree), "<cell>", "exec")
-    return {s.get_name() for s in table.get_symbols() if s.is_assigned() or s.is_imported()}

@@ -34,7 +34,7 @@ from kernelllm_jupyter.live.origins import (
     text_without_functions,
     unwrapped,
 )
-from kernelllm_jupyter.problem import free_names
+from kernelllm_jupyter.prelude import free_names
 
 __all__ = ["Collection"]
 

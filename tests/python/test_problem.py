@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy
 import pytest
 
 from kernelllm_jupyter.errors import ProblemError, UsageError
-from kernelllm_jupyter.problem import free_names, parse_problem
+from kernelllm_jupyter.prelude import free_names, line_for
+from kernelllm_jupyter.problem import parse_problem
 
 MODEL = """\
 import torch
@@ -195,6 +198,39 @@ def test_names_that_nothing_defines_are_named() -> None:
             "def get_inputs(): return []\n",
             names={"Block": object()},
         )
+
+
+def test_only_what_can_be_imported_is_taken_from_the_notebook() -> None:
+    import math
+    from collections import namedtuple
+    from types import ModuleType
+
+    import torch
+
+    lines: dict[str, tuple[object, str | None]] = {
+        "root": (math.sqrt, "from math import sqrt as root"),
+        "made": (ModuleType("no module's name"), None),
+        "method": (fractional(), None),
+        "kind": (torch.bfloat16, "import torch; kind = torch.bfloat16"),
+        "shape": (torch.ones(2, 3).shape, "import torch; shape = torch.Size([2, 3])"),
+        "pair": (namedtuple("Pair", "a b")(1, 2), None),
+        "pool": (
+            torch.nn.functional.max_pool2d,
+            "from torch.nn.functional import max_pool2d as pool",
+        ),
+    }
+    for name, (value, line) in lines.items():
+        assert line_for(name, {name: value}) == line
+
+
+def fractional() -> Callable[[float], float]:
+    """What says that it is ``math``'s and is not, as a module's bound method does."""
+
+    def forward(x: float) -> float:
+        return x
+
+    forward.__module__ = "math"
+    return forward
 
 
 def test_free_names_know_scopes() -> None:
