@@ -24,6 +24,7 @@ LAYERS = {
     "reply": 1,
     "problem": 1,
     "source_lines": 1,
+    "prelude": 1,
     "starter": 1,
     "prompts": 1,
     "feedback": 1,
