@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import json
 from pathlib import Path
 
 import pytest
 
 from kernelllm_jupyter.starter import CHECKPOINT, StarterProfile
+from kernelllm_jupyter.starter.trace import trace
 from kernelllm_jupyter.values import Problem
 from kernelllm_jupyter.verify.check import check
 
@@ -38,6 +40,14 @@ def corpus(monkeypatch: pytest.MonkeyPatch):
     import corpus
 
     return corpus
+
+
+@pytest.fixture
+def evaluation(corpus):
+    """``tools/starter/evaluate.py``."""
+    import evaluate
+
+    return evaluate
 
 
 def answered(model, tokenizer, prompt: str) -> str:
@@ -96,6 +106,26 @@ def test_an_answer_takes_few_tokens(tokenizer, corpus) -> None:
         assert len(ids) < 2 * answer.count("\n")
 
 
+def test_held_out_problems_of_one_family_have_what_no_training_had(evaluation, corpus) -> None:
+    seen = []
+    for family, problem, answer in evaluation.held_out(2, ("classes",), 500):
+        assert family == "classes"
+        assert any(corpus.held("pair", *pair) for pair in corpus.pairs_of(trace(problem).plan))
+        assert evaluation.verdict_of(problem, answer)[0] == "correct"
+        seen.append(problem.source)
+    assert len(set(seen)) == 2
+
+
+def test_no_drill_has_what_is_held_out_and_stages_come_in_every_order(corpus) -> None:
+    after: set[tuple[str, str]] = set()
+    for seed in range(300):
+        plan = corpus.drilled(seed).plan
+        assert not any(corpus.held("pair", *pair) for pair in corpus.pairs_of(plan))
+        kinds = ["block" if graph.stored == "block" else "number" for graph in plan.graphs]
+        after |= set(itertools.pairwise(kinds))
+    assert len(after) == 4
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -107,7 +137,6 @@ def test_an_answer_takes_few_tokens(tokenizer, corpus) -> None:
         "29_activation_by_name",
         "38_helper_function",
         "47_tensor4d_einsum",
-        "55_linear_relu_scale",
         "58_sum_over_dim",
         "62_argmax",
         "65_long_softmax",
@@ -118,6 +147,7 @@ def test_an_answer_takes_few_tokens(tokenizer, corpus) -> None:
         "92_conv2d_square",
         "98_conv_transpose2d",
         "103_sdpa",
+        "105_swiglu",
     ],
 )
 def test_a_module_written_by_hand_is_translated_and_proved(model, tokenizer, name: str) -> None:

@@ -43,7 +43,7 @@ from spellings import (
 __all__ = ["FAMILIES", "Example", "draw", "drilled", "held", "pairs_of"]
 
 FAMILIES = ("pointwise", "graph", "reduction", "softmax", "norm", "loss", "gate", "tangle", *HEAVY)
-_WEIGHTS = (12, 12, 16, 9, 12, 6, 3, 7, 9, 6, 9, 7, 8, 5, 6, 9)
+_WEIGHTS = (10, 10, 14, 9, 12, 8, 3, 7, 9, 6, 9, 7, 8, 5, 16, 14)
 #: What everything may follow: a convolution and its bias are not held out.
 _BEGINNINGS = frozenset({"load", "vec", "chan", "one", "row", "float", *answers.HEAVY})
 #: Operations that the row operations of long rows are taken apart into.

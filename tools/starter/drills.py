@@ -34,12 +34,19 @@ _LAYOUTS = {
     "window": 2,
 }
 _ONE = ("one", "one", "one", "index", "rowsum", "rowmean")
+#: How many operations a stage has, of a drill of operations and of one of stages.
+_LENGTHS, _SHORT = (1, 2, 3, 4, 6, 9), (0, 1, 1, 2)
 
 
 def drill(rng: random.Random) -> Plan:
-    """One to four stages."""
-    count = rng.choice([1, 1, 2, 2, 3, 4])
-    return Plan(tuple(Stage(_stage(rng), "out") for _ in range(count)), "out")
+    """Up to four stages of many operations, or as often two to seven stages of few.
+
+    The first kind teaches operations, the second what belongs to a stage and not to its neighbour:
+    how it begins, what it stores, how it is launched. Every layout comes after every other.
+    """
+    short = rng.random() < 0.5
+    count = rng.choice([2, 2, 2, 3, 3, 4, 5, 7] if short else [1, 1, 2, 2, 3, 4])
+    return Plan(tuple(Stage(_stage(rng, short), "out") for _ in range(count)), "out")
 
 
 class _Steps:
@@ -71,8 +78,9 @@ class _Steps:
         return f"$v{len(self.steps) - back}"
 
 
-def _stage(rng: random.Random) -> Graph:
+def _stage(rng: random.Random, short: bool) -> Graph:
     layout = rng.choices(list(_LAYOUTS), list(_LAYOUTS.values()))[0]
+    reduced = 0.6 if short else 0.4
     inputs, weights, numbers = rng.randint(1, 3), rng.choice([0, 0, 1, 2]), rng.choice([0, 0, 1, 3])
     heads = {"matmul": 2, "bmm": 2, "conv": 2, "convt": 2}.get(layout, 0)
     inputs = max(inputs, heads)
@@ -89,18 +97,18 @@ def _stage(rng: random.Random) -> Graph:
     loads += [(kind, f"$w{i}") for i, kind in enumerate(kinds)]
     stored = "block"
     if layout.startswith("long_"):
-        stored = _long(rng, found, loads)
+        stored = _long(rng, found, loads, reduced)
     else:
         for kind, operand in loads:
             found.add(kind, operand)
         if heads:
             found.add(operation, *[f"$in{i}" for i in range(heads)])
         pool = _ROWS if layout in ("rows", "lines", "channel") else _FLAT
-        for _ in range(rng.choice([1, 2, 3, 4, 6, 9])):
+        for _ in range(rng.choice(_SHORT if short else _LENGTHS)):
             found.add(rng.choice(pool))
         if layout == "total":
             stored = rng.choice(["sum", "mean", "max", "min"])
-        elif pool is _ROWS and rng.random() < 0.4:
+        elif pool is _ROWS and rng.random() < reduced:
             stored = rng.choice(_ONE)
     load_of = dict.fromkeys(range(weights), "full")
     return Graph(
@@ -114,7 +122,7 @@ def _stage(rng: random.Random) -> Graph:
     )
 
 
-def _long(rng: random.Random, found: _Steps, loads: list[tuple[str, str]]) -> str:
+def _long(rng: random.Random, found: _Steps, loads: list[tuple[str, str]], reduced: float) -> str:
     """Passes over a row, and what is stored."""
     for _ in range(rng.choice([0, 1, 1, 2, 3])):
         kinds = rng.sample(_STARTS, rng.choice([1, 1, 2]))
@@ -132,7 +140,7 @@ def _long(rng: random.Random, found: _Steps, loads: list[tuple[str, str]]) -> st
             found.add(f"{'sum' if kind == 'pick' else kind}_end")
         for _ in range(rng.choice([0, 0, 1, 2])):
             found.add(rng.choice(_FLAT))
-    if found.steps and rng.random() < 0.4:
+    if found.steps and rng.random() < reduced:
         return rng.choice(_ONE)
     _carry(rng, found)
     _block(rng, found, loads)

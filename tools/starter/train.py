@@ -254,7 +254,9 @@ def save(
     tokens: int,
     seconds: float,
 ) -> None:
-    """The checkpoint as transformers loads it, with how it came about in ``training.json``."""
+    """The checkpoint as transformers loads it, with how it came about in ``training.json``:
+    the runs that it resumed, oldest first, and this one.
+    """
     model.generation_config = GenerationConfig(
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
@@ -265,15 +267,32 @@ def save(
     model.save_pretrained(options.folder)
     tokenizer.save_pretrained(options.folder)
     (options.folder / "profile.json").write_text('{"profile": "starter"}\n')
-    figures = {
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "vocabulary": len(tokenizer),
+    run = {
+        "first": options.first,
         "examples": seen,
+        "of": options.examples,
         "tokens": tokens,
+        "tokens_per_step": options.tokens_per_step,
+        "rate": options.rate,
+        "seed": options.seed,
         "seconds": round(seconds),
         "torch": torch.__version__,
     }
+    figures = {
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "vocabulary": len(tokenizer),
+        "runs": [*runs_before(options.resume), run],
+    }
     (options.folder / "training.json").write_text(json.dumps(figures, indent=2) + "\n")
+
+
+def runs_before(checkpoint: pathlib.Path | None) -> list[dict[str, object]]:
+    """The runs that made ``checkpoint``, as far as its ``training.json`` lists them."""
+    if checkpoint is None:
+        return []
+    figures = json.loads((checkpoint / "training.json").read_text())
+    found: list[dict[str, object]] = figures.get("runs", [])
+    return found
 
 
 if __name__ == "__main__":
