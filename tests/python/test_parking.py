@@ -24,7 +24,7 @@ from test_engine_stepping import llama, reply, tokens
 
 from kernelllm_jupyter.engines import LoadProgress
 from kernelllm_jupyter.engines.batching import Batcher
-from kernelllm_jupyter.engines.local import LocalEngine
+from kernelllm_jupyter.engines.local import LocalEngine, stop_all
 from kernelllm_jupyter.engines.parking import GivenUp, given_up, parked
 from kernelllm_jupyter.errors import CheckCancelled
 from kernelllm_jupyter.timings import Work
@@ -248,6 +248,8 @@ def test_nothing_is_compiled_anew_after_a_park() -> None:
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> LocalEngine:
+    # Models of other files' tests would be put aside as well.
+    stop_all()
     folder = tmp_path_factory.mktemp("checkpoint")
     made = LocalEngine(str(make_checkpoint(folder, context=32_768, endless=True)))
     made.load()

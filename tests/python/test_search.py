@@ -270,7 +270,12 @@ def test_fastest_goes_on_and_times_what_is_verified_one_after_another(
     at_once: list[str] = []
 
     def timed(
-        problem: Problem, code: str, *, progress: Callable[[str], None], **_: object
+        problem: Problem,
+        code: str,
+        options: object,
+        *,
+        progress: Callable[[str], None],
+        **_: object,
     ) -> Timing:
         assert not at_once
         at_once.append(code)
