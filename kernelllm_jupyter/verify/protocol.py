@@ -131,6 +131,8 @@ def _exactly(wire: socket.socket, count: int, carriers: list[int]) -> bytes:
             part, descriptors, _, _ = socket.recv_fds(wire, min(count - len(parts), 1 << 20), 1)
         except ConnectionError as error:
             raise Closed from error
+        for descriptor in descriptors:
+            os.set_inheritable(descriptor, False)
         carriers.extend(descriptors)
         if len(carriers) > 1:
             raise BadMessage("more than one descriptor")

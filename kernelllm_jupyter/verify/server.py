@@ -126,6 +126,8 @@ class Server:
             raise Closed
         for descriptor in descriptors:
             caller = socket.socket(fileno=descriptor)
+            # What comes over a socket is inherited as a rule: a keeper would hold it open.
+            caller.set_inheritable(False)
             self.selector.register(
                 caller, selectors.EVENT_READ, lambda caller=caller: self._begin(caller)
             )

@@ -10,13 +10,16 @@ import socket
 import sys
 import tempfile
 import textwrap
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from test_worker import PROBLEM, RIGHT, doing, processes_with, run
 
+from kernelllm_jupyter.errors import CheckCancelled
 from kernelllm_jupyter.values import Problem, Verdict
 from kernelllm_jupyter.verify.check import check
 from kernelllm_jupyter.verify.isolation.layers import active_layers, how_to_get
@@ -304,6 +307,32 @@ def test_nothing_is_left_behind() -> None:
     assert run(RIGHT).correct
     assert counted_when(lambda: counted() == before) == before
     assert processes_with("98770") == []
+
+
+def test_what_is_started_beside_a_check_holds_nothing_of_it(layers: tuple[str, ...]) -> None:
+    """Else its caller would wait for the other's end as well."""
+    needs(layers, "no other processes in sight")
+    cancel = threading.Event()
+    server = worker("cpu")
+    assert server.home is not None
+    assert server.server is not None
+    root = server.server.pid
+
+    def keepers() -> list[int]:
+        return [pid for pid in descendants(root) if pid in processes_with("sleep\0001000000000")]
+
+    with ThreadPoolExecutor(1) as pool:
+        hanging = pool.submit(run, doing("while True: pass"), cancel=cancel)
+        deadline = time.monotonic() + 30.0
+        while len(keepers()) < 2 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        try:
+            held = [set(os.listdir(f"/proc/{pid}/fd")) for pid in keepers()]
+        finally:
+            cancel.set()
+        with pytest.raises(CheckCancelled):
+            hanging.result()
+    assert held == [{"0", "1", "2"}] * 2
 
 
 # --- network and secrets -----------------------------------------------------------------------
