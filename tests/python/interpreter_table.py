@@ -261,6 +261,11 @@ INTEGERS = [
     Line("x.to(tl.int1)", lambda x, y: x != 0, small),
     Line("(x & 3) == 1", lambda x, y: x % 4 == 1, whole()),
     Line("tl.where(x, y, -y)", lambda x, y: torch.where(x, y, -y), flags),
+    Line("(x > y).to(tl.float32)", lambda x, y: (x > y).float()),
+    Line("(x > y) * 2.5", lambda x, y: (x > y) * 2.5),
+    Line("(x == x).to(tl.float16)", lambda x, y: torch.ones_like(x), real(F16)),
+    Line("(x > y).to(tl.int32)", lambda x, y: (x > y).to(I32), whole(), whole()),
+    Line("(x <= y).to(tl.bfloat16)", lambda x, y: (x <= y).to(BF16), real(BF16), real(BF16)),
 ]
 
 CASTS = [

@@ -78,7 +78,8 @@ def _in_float32(original: Callable[..., Any], count: int) -> Callable[..., Any]:
 
 def _cast(self: Any, source: Any, target: Any) -> Any:
     before, after = source.dtype.scalar, target.scalar
-    if before == after:
+    # What was compared holds truth values under the type of its operands.
+    if before == after and source.data.dtype == tri._get_np_dtype(after):
         return tri.TensorHandle(source.data, after)
     values = wide_handle(source).data
     if after.name in FORMATS:
