@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 import torch
 from verify_candidates import ADD_RELU, HEAD, TRITON, Case
@@ -10,7 +14,7 @@ from verify_honest import HONEST
 
 from kernelllm_jupyter.values import Problem
 from kernelllm_jupyter.verify.check import check
-from kernelllm_jupyter.verify.watching.audit import Operators
+from kernelllm_jupyter.verify.watching.audit import Launches, Operators
 from kernelllm_jupyter.verify.watching.guard_zones import GuardZones
 
 
@@ -46,6 +50,14 @@ def test_what_is_refused_before_anything_runs_names_its_line() -> None:
     assert [reason.code for reason in verdict.reasons] == ["tampering"]
     assert verdict.reasons[0].line == source.count("\n")
     assert verdict.trials is None
+
+
+@pytest.mark.parametrize("wrapped", [lambda x: SimpleNamespace(base=x), lambda x: (3, (x,))])
+def test_a_launch_is_seen_to_compute_through_descriptors_and_tuples(wrapped: Any) -> None:
+    for factor, copies in ((1.0, True), (2.0, False)):
+        launches, x = Launches(), torch.arange(1.0, 5.0)
+        launches.around("kernel", [wrapped(x)], partial(x.mul_, factor))
+        assert launches.only_copies is copies
 
 
 # --- guard zones, which a check uses on a GPU ---------------------------------------------------

@@ -12,7 +12,7 @@ import sys
 import sysconfig
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -284,7 +284,7 @@ class Launches:
             self.names[name] += 1
             return None
         with self.unobserved():
-            tensors = [item for item in arguments if isinstance(item, torch.Tensor)]
+            tensors = list(_tensors(arguments))
             watched = self.only_copies and sum(t.numel() for t in tensors) <= COMPARED_ELEMENTS
             before = [_bits(tensor) for tensor in tensors] if watched else []
             result = launch()
@@ -308,6 +308,17 @@ class Launches:
                 return function(*args, **kwargs)
 
         return call
+
+
+def _tensors(arguments: Iterable[Any]) -> Iterator[torch.Tensor]:
+    """The tensors that a launch is given: alone, in a tuple, or in a descriptor."""
+    for item in arguments:
+        if isinstance(item, torch.Tensor):
+            yield item
+        elif isinstance(item, list | tuple):
+            yield from _tensors(item)
+        elif isinstance(base := getattr(item, "base", None), torch.Tensor):
+            yield base
 
 
 def _bits(tensor: torch.Tensor) -> torch.Tensor:
