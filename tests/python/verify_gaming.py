@@ -720,6 +720,12 @@ PATCHES = [
         ),
     ),
     attack(
+        "a method hidden that tensors inherit",
+        GELU,
+        "tampering",
+        forward("return gelu(x)", before="torch.Tensor.contiguous = lambda s: s\n"),
+    ),
+    attack(
         "the checker's module patched",
         GELU,
         "tampering",

@@ -242,6 +242,7 @@ class Guard:
             for name, value in self._now.items()
             if callable(value) and not any(value is other for other in REPLACED)
         }
+        self._before.update(dict.fromkeys(_inherited(owner)))
 
     def replaced(self) -> str | None:
         """The name of one that is another now."""
@@ -261,6 +262,13 @@ def _guards() -> list[Guard]:
     for module, names in GUARDED_CLASSES.items():
         owners += [getattr(importlib.import_module(module), name) for name in names]
     return [Guard(owner) for owner in owners]
+
+
+def _inherited(owner: Any) -> set[str]:
+    """Methods that a class has from its bases, as a tensor has most: a new one would hide them."""
+    bases = owner.__mro__[1:] if isinstance(owner, type) else ()
+    found = {name for base in bases for name, value in vars(base).items() if callable(value)}
+    return found.difference(vars(owner))
 
 
 def _put_there_by_pytorch(value: Any) -> bool:
