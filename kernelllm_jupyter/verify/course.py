@@ -324,11 +324,7 @@ class Course:
         limit_s = min(OTHER_SIZES_S, OTHER_SIZES_PART * float(self.request["timeout_s"]))
         until = time.monotonic() + min(limit_s, self.seconds_left() - 1)
         tried = 0
-        others: Iterator[Scaled] = iter(())
-        if self.scaling.given:
-            self.steps.expect(self.scaling.most_others)
-            others = self.scaling.others(REDUCED, base)
-        for scaled in others:
+        for scaled in self._other_sizes(base):
             made, refusal = self._glance(scaled, match.training, until)
             if refusal is not None and refusal.kind == "timeout":
                 # Slow or hanging: nothing that a verdict could be built on.
@@ -343,6 +339,15 @@ class Course:
         if not tried:
             self.findings.skip("sizes", "Other sizes were not tried: " + self._why_not())
         self._conclude()
+
+    def _other_sizes(self, base: Values) -> Iterator[Scaled]:
+        """Several sizes changed at once; one by one where only errors came of that."""
+        if self.scaling.given:
+            self.steps.expect(self.scaling.most_others)
+            yield from self.scaling.others(REDUCED, base)
+            if self.loud and not self.silent:
+                self.steps.expect(len(self.scaling.sizes))
+                yield from self.scaling.one_at_a_time(REDUCED, base)
 
     def _why_not(self) -> str:
         if self.scaling.given_inputs is not None:

@@ -179,6 +179,40 @@ def test_code_that_refuses_other_sizes_is_tied_to_its_own_and_not_wrong() -> Non
     assert "wrong_at_other_sizes" not in codes(verdict)
 
 
+@pytest.mark.parametrize("offsets", ["tl.program_id(0) * BLOCK", "tl.program_id(0)"])
+def test_a_problem_of_one_block_is_tried_where_it_is_several(offsets: str) -> None:
+    tiny = SMALL.replace("torch.randn(16, 256)", "torch.randn(5, 9)")
+    verdict = run(tiny, RIGHT.replace("tl.program_id(0) * BLOCK", offsets))
+    assert verdict.verdict == "correct", verdict.reasons
+    assert ("wrong_at_other_sizes" in codes(verdict)) is (offsets == "tl.program_id(0)")
+
+
+TIED = """
+@triton.jit
+def rows_kernel(x_ptr, out_ptr, rows, WIDTH: tl.constexpr, BLOCK: tl.constexpr):
+    row, column = tl.arange(0, BLOCK)[:, None], tl.arange(0, WIDTH)[None, :]
+    x = tl.load(x_ptr + row * WIDTH + column, mask=(row < rows) if {masked} else None)
+    tl.store(out_ptr + row * WIDTH + column, tl.maximum(x, 0.0) * 2, mask=row < rows)
+
+class ModelNew(nn.Module):
+    def forward(self, x):
+        x = x.contiguous()
+        out = torch.empty_like(x)
+        rows_kernel[(1,)](x, out, len(x), x.shape[1], triton.next_power_of_2(len(x)))
+        return out
+"""
+
+
+@pytest.mark.parametrize("masked", [True, False])
+def test_one_size_that_must_be_as_it_is_does_not_hide_what_is_wrong_at_another(
+    masked: bool,
+) -> None:
+    verdict = run(SMALL, TIED.format(masked=masked))
+    assert verdict.verdict == "correct", verdict.reasons
+    assert ("wrong_at_other_sizes" in codes(verdict)) is not masked
+    assert "single_shape" in codes(verdict)
+
+
 def test_live_inputs_have_one_size_and_the_verdict_says_so() -> None:
     import torch
 

@@ -25,6 +25,8 @@ SMALLEST_FEATURES = 16
 MOST_SITES = 24
 #: The largest batch that is tried: a program for each row is common.
 LARGE_BATCH = 257
+#: Several sizes of at least so many are several blocks of what is common.
+SEVERAL_BLOCKS = (65, 33, 1)
 #: Odd sizes, none a multiple of another, for sizes that are at least as large.
 ODD = (37, 29, 41, 23, 43, 31, 47, 19)
 SMALL_ODD = (5, 7, 11, 9, 13, 3, 15, 17)
@@ -246,10 +248,11 @@ class Scaling:
     @property
     def most_others(self) -> int:
         """How many :meth:`others` gives at most."""
-        return len(self.sizes) + (3 if any(size.any for size in self.sizes) else 0)
+        return len(self.sizes) + (4 if any(size.any for size in self.sizes) else 1)
 
     def others(self, limit: Limit, base: Values | None = None) -> Iterator[Scaled]:
-        """Odd sizes, sizes above the given ones, and sizes of one, each within the limit.
+        """Odd sizes, sizes above the given ones, by one, each, and all, and sizes of one, within
+        the limit.
 
         One more of each is what a grid or a count that stands in the code shows at.
 
@@ -273,9 +276,25 @@ class Scaling:
                 if scaled is not None:
                     yield replace(scaled, what="larger sizes")
                     break
+        for least in SEVERAL_BLOCKS:
+            large = {size: max(2 * size.value + size.any, least * size.any) for size in self.sizes}
+            if (scaled := self._variant(large, base, limit)) is not None:
+                yield replace(scaled, what="all sizes larger")
+                break
         ones = {size: 1 for size in free if size.changes_inputs}
         if (scaled := self._variant(ones, base, limit)) is not None:
             yield replace(scaled, what="sizes of one")
+
+    def one_at_a_time(self, limit: Limit, base: Values | None = None) -> Iterator[Scaled]:
+        """One size odd and the others as they are: code may be tied to one of them only."""
+        base = dict(base or {})
+        free = [size for size in self.sizes if size.any]
+        for size in free if len(free) > 1 else ():
+            for odd in (ODD[0], SMALL_ODD[0]):
+                scaled = self._variant({size: _odd(size, odd)}, base, limit)
+                if scaled is not None:
+                    yield replace(scaled, what="one odd size")
+                    break
 
     def _variant(
         self, wanted: Values, base: Values, limit: Limit, needed: Size | None = None
