@@ -82,6 +82,8 @@ WARNINGS: Mapping[str, str] = {
     "eval_mode": "Checked in eval mode: in training mode the module draws random numbers.",
     "eval_mode_only": "Right in eval mode only.",
     "state_not_updated": "The reference updates a buffer in `forward()`, the candidate does not.",
+    "constant_buffers": "Right only while the reference's buffers hold what the constructor puts "
+    "there.",
     "host_tensor": "A launch is given a tensor in the host's memory, where it fails on a GPU.",
     "input_not_updated": "The reference overwrites an input, the candidate does not.",
     "contiguous_only": "Wrong without an error where inputs are not contiguous.",

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-__all__ = ["aligned", "copied", "identical", "leaves", "mapped", "structure", "wide"]
+__all__ = ["aligned", "copied", "identical", "leaves", "mapped", "ordered", "structure", "wide"]
 
 
 def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -62,6 +62,20 @@ def structure(value: Any) -> str:
         kind = "tuple" if isinstance(value, tuple) else "list"
         return f"a {kind} of (" + ", ".join(structure(item) for item in value) + ")"
     return "None" if value is None else f"a {type(value).__name__}"
+
+
+def ordered(value: Any, like: Any) -> Any:
+    """``value`` with the keys of its dicts in the order of ``like``'s: to Python they are equal."""
+    if isinstance(value, Mapping) and isinstance(like, Mapping):
+        if value.keys() != like.keys():
+            return value
+        return {key: ordered(value[key], like[key]) for key in like}
+    if isinstance(value, tuple | list) and isinstance(like, tuple | list):
+        if len(value) != len(like):
+            return value
+        items = [ordered(*pair) for pair in zip(value, like, strict=True)]
+        return tuple(items) if isinstance(value, tuple) else items
+    return value
 
 
 def identical(left: Any, right: Any) -> bool:

@@ -13,7 +13,7 @@ import torch
 
 from kernelllm_jupyter.verify.explaining.explain import account
 from kernelllm_jupyter.verify.findings import Findings, Refusal
-from kernelllm_jupyter.verify.nests import aligned, leaves, structure, wide
+from kernelllm_jupyter.verify.nests import aligned, leaves, ordered, structure, wide
 from kernelllm_jupyter.verify.opponent import Result
 from kernelllm_jupyter.verify.reference import Expectation
 from kernelllm_jupyter.verify.tolerance import Comparison, compare, relative_distance
@@ -79,12 +79,13 @@ def _comparisons(
 
     Raises :class:`Refusal` where something else than a tensor's values is wrong.
     """
-    _compare_structure(expectation.outputs, result.outputs)
+    outputs = ordered(result.outputs, expectation.outputs)
+    _compare_structure(expectation.outputs, outputs)
     expected = [leaf for _, leaf in leaves(expectation.outputs)]
     if on_gpu:
         _compare_devices(expected, result)
     exact, shifted = aligned(expectation.exact, expected), aligned(expectation.shifted, expected)
-    got = list(leaves(result.outputs))
+    got = list(leaves(outputs))
     for number, ((path, have), want, true, moved) in enumerate(
         zip(got, expected, exact, shifted, strict=True)
     ):
@@ -184,14 +185,15 @@ def telling(expectation: Expectation) -> bool:
             continue
         if want.is_floating_point() and not torch.isfinite(wide(want)).all():
             return False
-        if true is None or moved is None:
+        if true is None:
             continue
+        others = [want] if moved is None else [moved, want]
         if not want.is_floating_point():
-            if not torch.equal(true, moved):
+            if not all(torch.equal(true, other) for other in others):
                 return False
             continue
         limit = ILL_CONDITIONED.get(want.dtype, 1e-3)
-        if max(relative_distance(true, other, want.dtype) for other in (moved, want)) > limit:
+        if max(relative_distance(true, other, want.dtype) for other in others) > limit:
             return False
     return True
 

@@ -7,6 +7,7 @@ at which sizes a match is played is in ``course``.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,7 +23,13 @@ from kernelllm_jupyter.verify.outputs import Controls, compare_outputs, passes, 
 from kernelllm_jupyter.verify.reference import Expectation, Reference, ReferenceFailure
 from kernelllm_jupyter.verify.steps import Steps
 from kernelllm_jupyter.verify.tensors import Foreign
-from kernelllm_jupyter.verify.trials import Trial, plan, unforeseen, varied_state
+from kernelllm_jupyter.verify.trials import (
+    Trial,
+    one_at_a_time,
+    plan,
+    unforeseen,
+    varied_state,
+)
 from kernelllm_jupyter.verify.watching.audit import POISON_NUMBER
 
 __all__ = ["Match"]
@@ -139,7 +146,12 @@ class Match:
         timed = self.findings.timed
         with timed("own_inputs"):
             self._try_first(trials[0])
-        self._try_in_turn([trial for trial in trials[1:] if trial.varies != "layout"])
+        asides = ("buffers", "layout")
+        self._try_in_turn([trial for trial in trials[1:] if trial.varies not in asides])
+        with timed("other_weights"):
+            for trial in trials:
+                if trial.varies == "buffers" and not self._too_late(trial):
+                    self._try_buffers(trial)
         with timed("layouts"):
             for trial in trials:
                 if trial.varies == "layout" and not self._too_late(trial):
@@ -268,6 +280,23 @@ class Match:
                 "error: call .contiguous() on them first.",
             )
 
+    def _try_buffers(self, trial: Trial) -> None:
+        """A constant of the module may stand in the code, as long as it stays what it is."""
+        parameters = {name for name, _ in self.reference.model.named_parameters()}
+        own = self.reference.state
+        state = varied_state(own, parameters, trial.seed, buffers=True)
+        if state is None:
+            self.steps.drop()
+            return
+        drawn = self.reference.draw(trial.seed, trial.call), state
+        if self._wrong_without_error(drawn, trial):
+            names = ", ".join(name for name in state if not torch.equal(state[name], own[name]))
+            self.findings.warn(
+                "constant_buffers",
+                f"The result does not follow the reference's {names}: it is right while they hold "
+                "what the constructor puts there, and wrong once other values are loaded.",
+            )
+
     def _try_padding(self) -> None:
         """Lanes that a mask leaves out hold 0 on today's GPUs, which Triton does not promise."""
         if self.result is None or "padding" not in self.result.notes:
@@ -310,7 +339,9 @@ class Match:
         timed = self.findings.timed
         run: Run | None = None
         result: Result | None = None
-        for trial in trials:
+        left = deque(trials)
+        while left:
+            trial = left.popleft()
             if self._too_late(trial, run):
                 break
             with timed(_point(trial)):
@@ -326,6 +357,9 @@ class Match:
                 self._start(*drawn, trial)
                 self._judge(run, result)
                 run = Run(trial, *drawn, self._expectation(trial, *drawn))
+            if run.expectation is None:
+                # Of all inputs at once it may be none that the reference can run.
+                left.extendleft(one_at_a_time(trial, self.inputs))
         if run is not None:
             with timed(_point(run.trial)):
                 self._judge(run, self._result(run))
@@ -405,7 +439,12 @@ class Match:
         self.say("reference", "")
         try:
             expectation = self.reference.expect(
-                inputs, state, self.training, trial.seed, watch_overflow=not trial.own
+                inputs,
+                state,
+                self.training,
+                trial.seed,
+                watch_overflow=not trial.own,
+                few_digits=trial.few_digits,
             )
         except ReferenceFailure:
             if trial.own:
@@ -494,7 +533,7 @@ def _point(trial: Trial) -> str:
         return "own_inputs"
     if trial.varies == "layout":
         return "layouts"
-    return "other_weights" if trial.varies == "weights" else "variations"
+    return "other_weights" if trial.varies in ("weights", "buffers") else "variations"
 
 
 def _strides(inputs: list[Any]) -> list[Any]:

@@ -26,6 +26,7 @@ from kernelllm_jupyter.verify.surroundings import surroundings
 from kernelllm_jupyter.verify.tensors import Blob
 from kernelllm_jupyter.verify.trials import sow
 from kernelllm_jupyter.verify.watching.audit import Overflow
+from kernelllm_jupyter.verify.watching.decisions import Decisions
 from kernelllm_jupyter.verify.watching.settings import set_to_tf32
 from kernelllm_jupyter.verify.watching.workload import Workload
 
@@ -75,7 +76,8 @@ class Expectation:
 
     ``exact`` is the same in float64 and ``shifted`` in float64 from inputs and weights moved by
     one rounding each, so that the distance between them says how well the problem is conditioned.
-    Both are None where the module cannot run in float64.
+    Both are None where the module cannot run in float64, and the latter where inputs are as exact
+    as what they decide.
     """
 
     outputs: Any
@@ -196,13 +198,19 @@ class Reference:
         seed: int,
         *,
         watch_overflow: bool = False,
+        few_digits: bool = False,
     ) -> Expectation:
-        """Run the reference on copies of ``inputs`` with ``state``."""
+        """Run the reference on copies of ``inputs`` with ``state``.
+
+        Of inputs that have ``few_digits`` nothing is ``shifted`` where all that the module decides
+        (by a comparison, a rounding, an order) it decides by exact numbers.
+        """
         overflow = Overflow() if watch_overflow else None
-        workload = Workload()
+        workload, decisions = Workload(), Decisions()
         used = copied(inputs)
         with self._blamed("failed in forward()"):
-            modes = (overflow or nullcontext(), workload)
+            watching = decisions if few_digits else nullcontext()
+            modes = (overflow or nullcontext(), watching, workload)
             outputs = copied(self._forward(self.model, used, state, training, seed, *modes))
             after = self._snapshot(self.model)
         exact = shifted = None
@@ -210,8 +218,9 @@ class Reference:
         if double is not None:
             try:
                 exact = self._in_double(double, inputs, state, training, seed)
-                moved = _moved(state, seed + 1)
-                shifted = self._in_double(double, _moved(inputs, seed), moved, training, seed)
+                if not decisions.exact:
+                    moved = _moved(state, seed + 1)
+                    shifted = self._in_double(double, _moved(inputs, seed), moved, training, seed)
             except Exception:
                 exact = shifted = None
         overflowed = overflow is not None and overflow.seen

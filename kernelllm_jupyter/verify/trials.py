@@ -17,14 +17,16 @@ from typing import Any, Literal
 import numpy
 import torch
 
-from kernelllm_jupyter.verify.nests import leaves, mapped
+from kernelllm_jupyter.verify.nests import copied, leaves, mapped
 from kernelllm_jupyter.verify.tolerance import Leniency
 from kernelllm_jupyter.verify.watching.audit import POISON_NUMBER
 
-__all__ = ["Trial", "plan", "sow", "unforeseen", "varied_state"]
+__all__ = ["Trial", "one_at_a_time", "plan", "sow", "unforeseen", "varied_state"]
 
 Change = Callable[[list[Any]], list[Any] | None]
-Varied = Literal["values", "integers", "weights", "layout"]
+Varied = Literal["values", "integers", "weights", "buffers", "layout"]
+#: Of more inputs than this, a variation is made of all at once or not at all.
+MOST_APART = 4
 
 
 @dataclass(frozen=True)
@@ -38,10 +40,15 @@ class Trial:
     seed: int
     own: bool
     change: Change | None = None
-    #: What it varies. Being wrong where only the layout in memory differs is a warning.
+    #: What it varies. Being wrong where only the layout in memory differs is a warning, and so it
+    #: is with other buffers, which may be constants that stand in the code.
     varies: Varied = "values"
     #: Whether inputs are such that digits are lost: only what is grossly wrong counts.
     coarse: bool = False
+    #: Whether ``change`` is of one of several inputs only.
+    alone: bool = False
+    #: Whether the inputs have few digits, so that comparisons and roundings can be exact.
+    few_digits: bool = False
     #: What fresh memory holds: NaN, or a number, which shows where NaN is passed over (as a
     #: maximum does, or a result that is NaN itself).
     poison: float = math.nan
@@ -90,6 +97,7 @@ def plan(
             "values": any(isinstance(x, torch.Tensor) and x.is_floating_point() for x in given),
             "integers": bool(drawn),
             "weights": weights,
+            "buffers": weights,
             "layout": True,
         }
         variations = [trial for trial in variations if there[trial.varies]]
@@ -110,8 +118,25 @@ def _variations(seed: int, drawn: frozenset[str]) -> list[Trial]:
             change=_each(_far_below_zero),
             coarse=True,
         ),
-        Trial("inputs ascending", seed + 25, own=False, change=_each(_sorted_up)),
-        Trial("inputs descending", seed + 26, own=False, change=_each(lambda x: -_sorted_up(-x))),
+        # In order, the elements of a row are nearly alike: a variance that is the difference of two
+        # means loses digits.
+        Trial("inputs ascending", seed + 25, own=False, change=_each(_sorted_up), coarse=True),
+        Trial(
+            "inputs descending",
+            seed + 26,
+            own=False,
+            change=_each(lambda x: -_sorted_up(-x)),
+            coarse=True,
+        ),
+        Trial(
+            "inputs of few digits",
+            seed + 27,
+            own=False,
+            change=_each(_of_few_digits),
+            coarse=True,
+            few_digits=True,
+        ),
+        Trial("no input positive, some exactly zero", seed + 28, own=False, change=_each(_capped)),
         Trial("some inputs exactly zero", seed + 14, own=False, change=_each(_some_zeros)),
         Trial("inputs times 0.001", seed + 15, own=False, change=_each(lambda x: x * 0.001)),
         Trial("inputs all zero", seed + 16, own=False, change=_each(torch.zeros_like)),
@@ -131,9 +156,47 @@ def _variations(seed: int, drawn: frozenset[str]) -> list[Trial]:
         Trial(
             "masks all false", seed + 22, own=False, change=_masked(drawn, False), varies="integers"
         ),
+        Trial("other buffers", seed + 29, own=False, varies="buffers"),
         Trial("transposed memory", seed, own=False, change=_layout(_transposed), varies="layout"),
         Trial("every second column", seed, own=False, change=_layout(_sliced), varies="layout"),
         Trial("expanded memory", seed, own=False, change=_layout(_expanded), varies="layout"),
+    ]
+
+
+def one_at_a_time(trial: Trial, inputs: list[Any]) -> list[Trial]:
+    """A variation of all inputs, as one of each alone; none where there is only one to vary."""
+    change = trial.change
+    places = [
+        n
+        for n, (_, leaf) in enumerate(leaves(inputs))
+        if isinstance(leaf, torch.Tensor) and leaf.is_floating_point() and leaf.numel()
+    ]
+    if change is None or trial.alone or trial.varies != "values":
+        return []
+    if not 1 < len(places) <= MOST_APART:
+        return []
+
+    def changed_alone(place: int) -> Change:
+        def changed_there(inputs: list[Any]) -> list[Any] | None:
+            kept: list[Any] = copied(inputs)
+            changed = change(inputs)
+            if changed is None:
+                return None
+            new = [leaf for _, leaf in leaves(changed)]
+            turn = iter(n for n, leaf in enumerate(new) if isinstance(leaf, torch.Tensor))
+            return list(mapped(kept, lambda old: new[n] if (n := next(turn)) == place else old))
+
+        return changed_there
+
+    names = [path for path, _ in leaves(inputs)]
+    return [
+        replace(
+            trial,
+            name=f"{trial.name}, in input{names[place]} alone",
+            change=changed_alone(place),
+            alone=True,
+        )
+        for place in places
     ]
 
 
@@ -165,8 +228,26 @@ def _some_zeros(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def _far_below_zero(tensor: torch.Tensor) -> torch.Tensor:
-    """Where padding with 0 stands out as the largest value."""
-    return -100 - 50 * tensor.abs()
+    """Where padding with 0, or with what someone took for very small, stands out as largest."""
+    return -2000 - 1000 * tensor.abs()
+
+
+def _capped(tensor: torch.Tensor) -> torch.Tensor:
+    """The largest element again and again, and exactly: the first of them counts."""
+    return _some_zeros(-tensor.abs())
+
+
+def _of_few_digits(tensor: torch.Tensor) -> torch.Tensor:
+    """Rounded to quarters, some to sixteenths, of a typical one: equal elements, and some on the
+    very edge of a comparison."""
+    typical = float(tensor.abs().double().mean()) or 1.0
+    if not math.isfinite(typical):
+        return tensor
+    step = torch.full_like(tensor, math.ldexp(1.0, math.frexp(typical)[1] - 3))
+    if tensor.element_size() >= 4:
+        finer = torch.rand(tensor.shape, device=tensor.device) < 0.5
+        step = torch.where(finer, step / 4, step)
+    return torch.round(tensor / step) * step
 
 
 def _sorted_up(tensor: torch.Tensor) -> torch.Tensor:
@@ -179,11 +260,12 @@ def _some_extreme(tensor: torch.Tensor) -> torch.Tensor:
     """One element in sixteen far away: exponentials without a guard overflow there.
 
     Its square is still finite in the tensor's precision; a variation on which the reference
-    overflows is dropped.
+    overflows is dropped. No two are alike: where large numbers cancel, rounding decides.
     """
     far = 200.0 if torch.finfo(tensor.dtype).max < 1e5 else 1e4
     chosen = torch.rand(tensor.shape, device=tensor.device) < 1 / 16
-    return torch.where(chosen, torch.where(tensor < 0, -far, far).to(tensor.dtype), tensor)
+    size = far * (0.5 + 0.5 * torch.rand(tensor.shape, device=tensor.device))
+    return torch.where(chosen, torch.where(tensor < 0, -size, size).to(tensor.dtype), tensor)
 
 
 def _near_ties(tensor: torch.Tensor) -> torch.Tensor:
@@ -325,21 +407,30 @@ def _expanded(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def varied_state(
-    state: dict[str, torch.Tensor], parameters: set[str], seed: int
+    state: dict[str, torch.Tensor], parameters: set[str], seed: int, *, buffers: bool = False
 ) -> dict[str, torch.Tensor] | None:
-    """Other values for weights and running statistics; None where there is nothing to vary."""
+    """Other values for weights and running statistics, or for all other ``buffers``; None where
+    there is nothing to vary."""
     generator = torch.Generator().manual_seed(seed)
     varied = {}
     changed = False
     for name, value in state.items():
         last = name.rpartition(".")[2]
-        statistic = "mean" in last or "var" in last
-        if value.is_floating_point() and value.numel() and (name in parameters or statistic):
+        learnt = name in parameters or "mean" in last or "var" in last
+        wanted = not learnt and not _is_mask(value) if buffers else learnt
+        if value.is_floating_point() and value.numel() and wanted:
             varied[name] = _varied(value, generator)
             changed = True
         else:
             varied[name] = value.clone()
     return varied if changed else None
+
+
+def _is_mask(value: torch.Tensor) -> bool:
+    """Whether it is ones and zeros, which may not mean numbers."""
+    return bool(((value == 0) | (value == 1)).all()) and bool(
+        (value != value.reshape(-1)[:1]).any()
+    )
 
 
 def _varied(value: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
