@@ -78,8 +78,7 @@ def _in_float32(original: Callable[..., Any], count: int) -> Callable[..., Any]:
 
 def _cast(self: Any, source: Any, target: Any) -> Any:
     before, after = source.dtype.scalar, target.scalar
-    # What was compared holds truth values under the type of its operands.
-    if before == after and source.data.dtype == tri._get_np_dtype(after):
+    if before == after:
         return tri.TensorHandle(source.data, after)
     values = wide_handle(source).data
     if after.name in FORMATS:
