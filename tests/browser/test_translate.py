@@ -15,7 +15,7 @@ import pytest
 from accessibility import violations
 from endless_checkpoint import ENDLESSLY, make_endless_checkpoint
 from notebook_page import NotebookPage
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 from servers import Server
 
 Open = Callable[..., NotebookPage]
@@ -382,7 +382,8 @@ def test_check_speaks_of_the_cell_as_edited(translated: NotebookPage) -> None:
     wait_for_verdict(translated, "Correct")
     said = translated.page.locator(".kllm-announcer")
     assert said.get_attribute("role") == "status"
-    assert said.inner_text().startswith("Correct")
+    # It is told with the output, a moment after the widgets show it.
+    expect(said).to_have_text(re.compile("^Correct"))
 
 
 def expect_marked(page: NotebookPage, text: str) -> None:
