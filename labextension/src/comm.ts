@@ -16,9 +16,17 @@ import { Transcript } from './transcript';
 /** What a comm needs of the notebook that asked for a translation. */
 export interface IAskingNotebook {
   sharedModel: ISharedNotebook;
+  /** Draws a cell that ought to be seen and is not. */
+  reveal(id: string): void;
   /** Calls back right before each save, until the returned function is called. */
   beforeSave(callback: () => void): () => void;
 }
+
+/**
+ * How often a cell is looked for while text comes, in milliseconds. JupyterLab 4.2 hides a new cell
+ * as soon as it has drawn it, and shows it again when something else changes.
+ */
+const REVEAL_MS = 250;
 
 /** States after which nothing more comes of a stream that has not ended. */
 const LOST: readonly Kernel.Status[] = [
@@ -86,6 +94,7 @@ function receive(
     request.heading
   );
   const forgetSave = notebook.beforeSave(() => cell.mark());
+  let revealed = Date.now();
   let ended = false;
   const end = () => {
     if (!ended) {
@@ -113,6 +122,10 @@ function receive(
       end();
     } else if (!ended) {
       cell.show(transcript.text);
+      if (cell.id && Date.now() - revealed > REVEAL_MS) {
+        revealed = Date.now();
+        notebook.reveal(cell.id);
+      }
     }
   };
   comm.onClose = end;

@@ -6,9 +6,20 @@ import { recall } from './recall';
 
 type Context = NotebookPanel['context'];
 
-function asAsking(context: Context): IAskingNotebook {
+function asAsking(
+  context: Context,
+  tracker: INotebookTracker
+): IAskingNotebook {
   return {
     sharedModel: context.model.sharedModel,
+    reveal: id => {
+      for (const { content } of tracker.filter(it => it.context === context)) {
+        const cell = content.widgets.find(one => one.model.id === id);
+        if (cell?.node.style.display === 'none') {
+          content.update();
+        }
+      }
+    },
     beforeSave: callback => {
       const onSave = (_: unknown, state: string) => {
         if (state === 'started') {
@@ -33,7 +44,7 @@ function asAsking(context: Context): IAskingNotebook {
 export class Notebooks {
   /** `settings` gives what stands in the settings editor now. */
   constructor(
-    tracker: INotebookTracker,
+    private readonly tracker: INotebookTracker,
     private readonly settings: () => Settings
   ) {
     tracker.forEach(panel => this.follow(panel.context));
@@ -97,11 +108,13 @@ export class Notebooks {
       const context = this.contexts.get(kernel);
       const { cells } = context?.model.sharedModel ?? { cells: [] };
       if (context && cells.some(cell => cell.id === request.source_cell)) {
-        return asAsking(context);
+        return asAsking(context, this.tracker);
       }
     }
     const context = asking && this.contexts.get(asking);
-    return context && !context.isDisposed ? asAsking(context) : null;
+    return context && !context.isDisposed
+      ? asAsking(context, this.tracker)
+      : null;
   }
 
   private readonly followed = new WeakSet<Context>();

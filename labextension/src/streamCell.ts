@@ -128,6 +128,11 @@ export class StreamCell {
     private readonly heading = ''
   ) {}
 
+  /** The cell that is written to; null before any text came. */
+  get id(): string | null {
+    return this.cellId;
+  }
+
   /** Show `text`, all that is known so far, with the next frame. */
   show(text: string): void {
     this.wanted = underHeading(this.heading, text);
@@ -174,7 +179,7 @@ export class StreamCell {
     if (this.notebook.isDisposed || this.wanted === this.shown) {
       return;
     }
-    const cell = this.id === null ? this.begin() : this.cell();
+    const cell = this.cellId === null ? this.begin() : this.cell();
     if (!cell) {
       return;
     }
@@ -195,7 +200,7 @@ export class StreamCell {
     if (target.kind === 'insert') {
       return this.insert(target.index);
     }
-    this.id = target.id;
+    this.cellId = target.id;
     const cell = this.cell() as YCodeCell;
     this.expected = cell.source;
     const mark = asCellMark(cell.getMetadata(NAME));
@@ -211,13 +216,13 @@ export class StreamCell {
   }
 
   private insert(index: number): ISharedCell {
-    this.id = UUID.uuid4();
+    this.cellId = UUID.uuid4();
     this.shown = '';
     this.expected = '';
     this.isShared = false;
     const cell = this.notebook.insertCell(index, {
       cell_type: 'code',
-      id: this.id,
+      id: this.cellId,
       source: '',
       metadata: {}
     });
@@ -253,10 +258,10 @@ export class StreamCell {
   }
 
   private cell(): ISharedCell | null {
-    if (this.notebook.isDisposed || this.id === null) {
+    if (this.notebook.isDisposed || this.cellId === null) {
       return null;
     }
-    return this.notebook.cells.find(cell => cell.id === this.id) ?? null;
+    return this.notebook.cells.find(cell => cell.id === this.cellId) ?? null;
   }
 
   /** Make all writes one undo step, whatever pauses lie between them. */
@@ -279,7 +284,7 @@ export class StreamCell {
     }
   }
 
-  private id: string | null = null;
+  private cellId: string | null = null;
   /** What stood in the cell before. */
   private previous: IGeneration | null = null;
   private frame = 0;

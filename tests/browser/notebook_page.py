@@ -105,6 +105,10 @@ class NotebookPage:
         """Wait until ``script`` returns something true."""
         self.page.wait_for_function(f"arg => {{ {PRELUDE} {script} }}", arg=argument)
 
+    def wait_until_idle(self, at: int) -> None:
+        """Wait until the cell's prompt has no star; older versions keep no state in the model."""
+        self.cell(at).locator(".jp-InputPrompt").filter(has_not_text="*").wait_for()
+
     def sources(self) -> list[str]:
         found: list[str] = self.ask("return cells.map(cell => cell.source)")
         return found

@@ -30,7 +30,7 @@ def test_a_change_in_the_settings_editor_counts_from_the_next_translation_on(
         page.select(0)
         page.command("kernelllm:translate")
         page.page.locator(".kllm-panel").get_by_text("Not checked").wait_for()
-        page.wait("return cells[0].executionState === 'idle'")
+        page.wait_until_idle(0)
         page.run(2)
         page.run(3)
         assert "Not checked" in page.outputs(3)

@@ -270,7 +270,7 @@ def test_clicking_again_while_it_runs_changes_nothing(lab: Server, open_notebook
     for _ in range(3):
         page.command("kernelllm:translate")
     wait_for_verdict(page, "Correct")
-    page.wait("return cells[0].executionState === 'idle'")
+    page.wait_until_idle(0)
     assert len(page.sources()) == 2
 
 
@@ -305,7 +305,7 @@ def test_a_cell_without_a_module_gets_a_clear_message(lab: Server, open_notebook
         page.select(at)
         page.command("kernelllm:translate")
         page.cell(at).locator(".jp-OutputArea-output").wait_for()
-        page.wait("return cells[arg].executionState === 'idle'", at)
+        page.wait_until_idle(at)
         shown = page.cell(at).locator(".jp-OutputArea").inner_text()
         assert "Traceback" not in shown
         assert shown.strip()
