@@ -232,7 +232,8 @@ def _check_loads_and_stores(launches: Launches, addresses: Addresses, races: Rac
         self: Any, pointers: Any, mask: Any, other: Any, *rest: Any, **named: Any
     ) -> Any:
         size = _size(pointers)
-        if other is None and mask is not None and not mask.data.all():
+        # Triton before 3.9 gives the mask of a block pointer as a bare array.
+        if other is None and mask is not None and not numpy.all(mask.data):
             # A GPU gives 0 there, though Triton promises nothing.
             launches.notes.add("padding")
             if launches.padding_undefined:
